@@ -1,1 +1,13 @@
-//! invariants
+//! What must always hold, judged from facts alone.
+//!
+//! The simulator (and later the live observer) streams [`Record`]s through every [`Invariant`] and [`Mark`].
+//! Nothing here can see a service, a host or the simulator: an oracle cannot call the code that it judges.
+
+pub mod fact;
+pub mod invariant;
+pub mod marks;
+pub mod oracles;
+
+pub use fact::{Fact, FactKind, Record};
+pub use invariant::{Invariant, Pending, Verdict, Violation};
+pub use marks::Mark;

@@ -1,0 +1,1 @@
+//! Conversions between contract messages and `model` value types.
