@@ -1,1 +1,19 @@
-//! kafka
+//! A simulated Kafka: brokers and clients as plain state machines, in Kafka's own protocol types.
+//!
+//! Sans-IO: no clock, no randomness, no tasks, no sockets. The host brings time, connections and a [`client::Link`].
+
+pub mod broker;
+pub mod client;
+pub mod cluster;
+pub mod partitioner;
+pub mod protocol;
+
+pub use broker::{Broker, ConnectionId, MemberAssignment, Output};
+pub use cluster::{
+    BrokerConfig, CleanupPolicy, ClusterSpec, MessageTimestampType, TimestampMs, TopicPartition, TopicSpec,
+    topic_name,
+};
+pub use kafka_protocol::ResponseError;
+pub use kafka_protocol::messages::{GroupId, TopicName};
+pub use kafka_protocol::protocol::StrBytes;
+pub use protocol::{Request, RequestKind, Response};

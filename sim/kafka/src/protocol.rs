@@ -1,0 +1,98 @@
+//! Requests and responses as the brokers of this crate take and give them.
+//!
+//! The payloads are `kafka-protocol`'s own structs, so a real wire can be put in front later. There is no
+//! version negotiation on a call: every kind is spoken as [`SUPPORTED`] says (the highest version's meaning,
+//! e.g. `JoinGroup` answers `MEMBER_ID_REQUIRED`, `Fetch` and `Produce` name topics by name, not by id).
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, FetchRequest,
+    FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+    InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest,
+    ProduceResponse, SyncGroupRequest, SyncGroupResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+/// A request with the one field of Kafka's request header that a broker looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    pub client_id: StrBytes,
+    pub kind: RequestKind,
+}
+
+impl Request {
+    pub fn new(client_id: StrBytes, kind: impl Into<RequestKind>) -> Request {
+        Request { client_id, kind: kind.into() }
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident: $request:ident => $response:ident, $min:literal..=$max:literal;)*) => {
+        /// One variant per supported API.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum RequestKind { $($kind($request),)* }
+
+        /// The answer to the [`RequestKind`] of the same name.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Response { $($kind($response),)* }
+
+        /// Each supported API with its lowest and highest version, as `ApiVersions` reports them.
+        pub const SUPPORTED: &[(ApiKey, i16, i16)] = &[$((ApiKey::$kind, $min, $max),)*];
+
+        impl RequestKind {
+            /// The API's name, for logs.
+            pub fn name(&self) -> &'static str {
+                match self { $(RequestKind::$kind(_) => stringify!($kind),)* }
+            }
+        }
+
+        $(impl From<$request> for RequestKind {
+            fn from(request: $request) -> RequestKind { RequestKind::$kind(request) }
+        }
+        impl From<$response> for Response {
+            fn from(response: $response) -> Response { Response::$kind(response) }
+        }
+        impl TryFrom<Response> for $response {
+            type Error = Response;
+            /// Gives the response back where it answers another kind of request.
+            fn try_from(response: Response) -> Result<$response, Response> {
+                match response { Response::$kind(response) => Ok(response), other => Err(other) }
+            }
+        })*
+    };
+}
+
+kinds! {
+    Produce: ProduceRequest => ProduceResponse, 8..=9;
+    Fetch: FetchRequest => FetchResponse, 11..=12;
+    ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 5..=6;
+    Metadata: MetadataRequest => MetadataResponse, 8..=9;
+    OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 7..=8;
+    OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 8..=8;
+    FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 4..=4;
+    JoinGroup: JoinGroupRequest => JoinGroupResponse, 5..=7;
+    Heartbeat: HeartbeatRequest => HeartbeatResponse, 3..=4;
+    LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 3..=4;
+    SyncGroup: SyncGroupRequest => SyncGroupResponse, 3..=5;
+    ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=3;
+    CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 5..=5;
+    InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 2..=4;
+}
+
+/// Kafka's code for an outcome: 0 is success.
+pub(crate) fn code(outcome: Result<(), ResponseError>) -> i16 {
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => error.code(),
+    }
+}
+
+/// The opposite of [`code`].
+pub(crate) fn check(code: i16) -> Result<(), ResponseError> {
+    match ResponseError::try_from_code(code) {
+        None => Ok(()),
+        Some(error) => Err(error),
+    }
+}
