@@ -1,1 +1,19 @@
-//! host
+//! Hosts run services. All waiting, retrying and remembering is here, written once; a service only decides.
+//!
+//! The hosts speak to the world through [`ports`]: the simulator implements them on its fakes, `live` on
+//! Kafka, PostgreSQL and HTTP. Nothing here names an executor, a broker's client or a SQL driver.
+
+pub mod decision;
+pub mod edge;
+pub mod http_api;
+pub mod ports;
+pub mod service;
+
+pub use decision::{Answer, Decision, NewEffect, Outgoing, Reject, RowChange, TimerChange};
+pub use edge::{Arrived, Edge, Next, RequestNumber, Upstream};
+pub use http_api::{HttpAction, HttpCommand, Problem};
+pub use ports::Ports;
+pub use service::{
+    Access, Effect, EffectAnswer, EffectCall, EffectStep, Lookup, LookupKind, LookupResult, Service, StreamId,
+    StreamRef, View,
+};

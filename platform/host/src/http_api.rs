@@ -1,0 +1,92 @@
+//! The HTTP face of a service: which requests are commands, which are reads, and how refusals look.
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use crate::service::Lookup;
+
+/// A problem detail (RFC 9457), served as `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable, kebab-case code; `type` is `https://bellwether.invalid/problems/<code>`.
+    #[serde(skip)]
+    pub code: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub detail: String,
+    /// The business object that was refused (a trade id), where there is one.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub instance: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            kind: format!("https://bellwether.invalid/problems/{code}"),
+            title: code.replace('-', " "),
+            status: status.as_u16(),
+            detail: detail.into(),
+            instance: String::new(),
+        }
+    }
+
+    pub fn bad_request(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    pub fn unprocessable(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    pub fn of(mut self, instance: impl Into<String>) -> Self {
+        self.instance = instance.into();
+        self
+    }
+
+    pub fn response(&self) -> Response<Bytes> {
+        json_response(self.status, "application/problem+json", self)
+    }
+}
+
+/// A JSON response.
+pub fn json(status: u16, body: &impl Serialize) -> Response<Bytes> {
+    json_response(status, "application/json", body)
+}
+
+fn json_response(status: u16, content_type: &'static str, body: &impl Serialize) -> Response<Bytes> {
+    let body = serde_json::to_vec(body).expect("answers are plain data, which always serialises");
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Bytes::from(body))
+        .expect("a status and a constant header make a response")
+}
+
+/// What a request means to a service.
+#[derive(Debug)]
+pub enum HttpAction<C> {
+    /// Decide it once per idempotency key.
+    Command(HttpCommand<C>),
+    /// Read these rows and render them.
+    Read(Vec<Lookup>),
+    /// Nothing to decide or read.
+    Answer(Response<Bytes>),
+}
+
+/// A command over HTTP. Scope and key together identify it for seven days.
+#[derive(Debug)]
+pub struct HttpCommand<C> {
+    /// Client and route.
+    pub scope: String,
+    pub idempotency_key: String,
+    pub command: C,
+}
