@@ -1,7 +1,8 @@
 //! Identifiers: checked text, cheap to clone, one type per thing that is named.
 //!
 //! An id crosses topics, databases, URLs and logs, so its alphabet is the one all of them pass unquoted.
-//! Ids are compared and ordered as text. An id is only text here; how one is made from a business key is `hash_id`.
+//! Ids are compared and ordered as text. How an id is made from a business key is in
+//! [`crate::hash_id`].
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -166,6 +167,11 @@ pub(crate) fn warm_up() {
     LazyLock::force(&CCP);
     LazyLock::force(&SUSPENSE);
     LazyLock::force(&WORLD);
+}
+
+/// For ids that are made here and not read: a failure is a programmer's error.
+pub(crate) fn checked<T>(id: Result<T, IdError>) -> T {
+    id.expect("hex digits and hyphens make a valid id")
 }
 
 fn check_text(text: &str) -> Result<(), IdError> {

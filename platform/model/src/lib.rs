@@ -11,18 +11,25 @@ mod text;
 
 pub mod arithmetic;
 pub mod calendar;
+pub mod clearing;
 pub mod currency;
+pub mod dvp;
+pub mod hash_id;
 pub mod ids;
+pub mod ledger;
 pub mod money;
 pub mod price;
 pub mod quantity;
 
 pub use arithmetic::{AmountError, ArithmeticError};
 pub use calendar::{Calendar, CalendarError, Date, Session, Time, Timestamp};
+pub use clearing::{Netting, Novated, Obligation, Origin, Trade, TradeError, TradeTerms, novate};
 pub use currency::Currency;
+pub use hash_id::{HashId, hash_id, uetr};
 pub use ids::{
     AccountId, EntryId, IdError, InstrumentId, ParticipantId, PaymentLegId, TradeId, Uetr, VenueId,
 };
+pub use ledger::{Amount, Asset, Balances, Entry, EntryError, EntryState, Journal, JournalError, Leg};
 pub use money::Money;
 pub use price::Price;
 pub use quantity::{Quantity, SignedQuantity};
