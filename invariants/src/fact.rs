@@ -25,30 +25,60 @@ pub enum Fact {
     /// A database made a transaction durable, and visible on its primary.
     Committed(Committed),
     /// An acknowledged transaction will never be seen again.
-    CommitLost { database: String, transaction: u64 },
+    CommitLost {
+        database: String,
+        transaction: u64,
+    },
     /// A standby became primary.
-    Promoted { database: String, timeline: u32 },
+    Promoted {
+        database: String,
+        timeline: u32,
+    },
     /// A record passed the last stable offset of its partition.
     Visible(Visible),
     /// Records at and after the offset are gone.
-    Truncated { topic: String, partition: i32, offset: i64 },
+    Truncated {
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
     /// A consumer group completed a rebalance.
-    Rebalanced { group: String, generation: i32, members: Vec<String> },
+    Rebalanced {
+        group: String,
+        generation: i32,
+        members: Vec<String>,
+    },
     /// A client sent a request.
     Request(ClientRequest),
     /// What the client saw of its request in the end.
     Answer(ClientAnswer),
     /// The venue's own books: it opened, closed or ended a trade date.
-    Venue { venue: String, trade_date: String, message: VenueMessage },
+    Venue {
+        venue: String,
+        trade_date: String,
+        message: VenueMessage,
+    },
     /// The settlement bank moved cash, or refused to.
     Bank(BankMovement),
     /// A webhook receiver took a notice.
-    Notified { receiver: String, event_id: String, channel: String },
+    Notified {
+        receiver: String,
+        event_id: String,
+        channel: String,
+    },
     NodeStarted,
     NodeDied,
-    NodePanicked { message: String },
-    FaultBegan { id: u32, action: String, target: String },
-    FaultEnded { id: u32 },
+    NodePanicked {
+        message: String,
+    },
+    FaultBegan {
+        id: u32,
+        action: String,
+        target: String,
+    },
+    FaultEnded {
+        id: u32,
+    },
     /// The run entered a phase.
     Phase(Phase),
 }
@@ -165,14 +195,34 @@ pub struct ClientRequest {
 /// What a client asks for. Strings are as sent, also where they are nonsense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestBody {
-    Trade { instrument: String, buyer: String, seller: String, quantity: String, price: String },
-    Withdrawal { account: String, amount: String },
+    Trade {
+        instrument: String,
+        buyer: String,
+        seller: String,
+        quantity: String,
+        price: String,
+    },
+    Withdrawal {
+        account: String,
+        amount: String,
+    },
     /// Paid in at the bank, outside the platform.
-    Deposit { account: String, amount: String },
-    Instrument { instrument: String, tick: String },
-    Account { account: String, participant: String },
+    Deposit {
+        account: String,
+        amount: String,
+    },
+    Instrument {
+        instrument: String,
+        tick: String,
+    },
+    Account {
+        account: String,
+        participant: String,
+    },
     /// Any read.
-    Get { path: String },
+    Get {
+        path: String,
+    },
 }
 
 /// What the client knows in the end.
