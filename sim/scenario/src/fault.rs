@@ -12,7 +12,7 @@ use crate::values::{Drawn, TimeSpan};
 use crate::when::When;
 
 /// One fault. Its action's own keys are in `params`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FaultSpec {
     /// An action of the catalogue.
     pub action: String,
@@ -105,6 +105,18 @@ impl fmt::Display for Target {
             Target::Database { name, role: Some(Role::Primary) } => write!(f, "postgres/{name}/primary"),
             Target::Database { name, role: Some(Role::Standby) } => write!(f, "postgres/{name}/standby"),
         }
+    }
+}
+
+impl Default for Occurs {
+    fn default() -> Self {
+        Occurs::At { at: When::default() }
+    }
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Target::Outside { name: String::new() }
     }
 }
 

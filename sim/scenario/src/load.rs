@@ -1,6 +1,7 @@
 //! `[[load]]`: what clients ask of the platform, when, and how often.
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use crate::params::{FromTable, Params};
 use crate::scenario::Day;
@@ -36,16 +37,26 @@ impl Load {
 }
 
 /// How many operations a load starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Pace {
     /// The profile knows its own times, as a replayed file does.
     #[default]
-    #[serde(skip)]
     Own,
     /// Exactly so many in each window, at drawn times.
     Count(Drawn<u64>),
     Rate(Rate),
+}
+
+impl Serialize for Pace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Pace::Own => {}
+            Pace::Count(count) => map.serialize_entry("count", count)?,
+            Pace::Rate(rate) => map.serialize_entry("rate", rate)?,
+        }
+        map.end()
+    }
 }
 
 /// Operations per second, changing evenly over each window where `ramp_to` is given.

@@ -5,17 +5,32 @@
 
 use serde::Serialize;
 
+use crate::read::{Context, Here, Table};
+use crate::text::tree::{Node, Place};
+
+/// A type that is read from a table of a scenario file, key by key.
+///
+/// It reads the same keys whatever their values are: the schema is made by reading an empty table.
+pub trait FromTable {
+    fn read(table: &mut Table<'_>) -> Self;
+}
+
 /// The extra keys of a `[[load]]` or `[[fault]]`, already checked by their owner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Params(pub(crate) toml::Table);
 
-/// A type that is read from a table of a scenario file, key by key.
-pub trait FromTable {
-    fn read(table: &mut crate::read::Table<'_>) -> Self;
-}
-
 impl Params {
-    pub(crate) fn read<P: FromTable>(&self) -> P {
-        todo!()
+    /// The keys as their owner's type. Asking for another type than the one that checked them is a mistake of
+    /// the programmer, and panics.
+    pub fn read<P: FromTable>(&self) -> P {
+        let entries = Node::entries_from_toml(&self.0);
+        let context = Context::new(None);
+        let mut table =
+            Table::new(Here { context: &context, path: String::new() }, &entries, Place::default());
+        let params = P::read(&mut table);
+        table.finish();
+        let mistakes = context.into_drafts();
+        assert!(mistakes.is_empty(), "these keys were checked by their owner: {mistakes:?}");
+        params
     }
 }

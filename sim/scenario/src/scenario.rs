@@ -3,6 +3,7 @@
 //! Serialising gives the file back, defaults included; loading that text gives the same scenario.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::civil::{Date, DateTime, Weekday};
 use rust_decimal::Decimal;
@@ -13,7 +14,7 @@ use crate::load::Load;
 use crate::values::{Selection, TimeSpan};
 
 /// One scenario file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scenario {
     pub name: String,
     pub about: String,
@@ -99,6 +100,12 @@ pub enum Day {
     Date(Date),
 }
 
+impl Default for Day {
+    fn default() -> Self {
+        Day::Date(Date::default())
+    }
+}
+
 impl Serialize for Day {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -155,6 +162,16 @@ pub enum Setting {
     Flag(bool),
     Integer(i64),
     Text(String),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Setting::Flag(flag) => write!(f, "{flag}"),
+            Setting::Integer(number) => write!(f, "{number}"),
+            Setting::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

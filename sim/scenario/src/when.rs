@@ -30,9 +30,9 @@ impl Default for When {
     }
 }
 
-/// Why a moment stands for no instant.
+/// Why a moment stands for no instant, or two for no window.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoInstant {
+pub enum TimeError {
     #[error("{0} does not exist: clocks go forward over it")]
     Skipped(DateTime),
     #[error("{0} happens twice: clocks go back over it")]
@@ -43,9 +43,19 @@ pub enum NoInstant {
     AfterEnd(Timestamp, Timestamp),
     #[error("{0} is before the start of the run, {1}")]
     BeforeStart(Timestamp, Timestamp),
+    #[error("{1} is not after {0}")]
+    Empty(When, When),
+    #[error("one end is a bare time of day, on every session day, and the other happens once")]
+    Mixed,
+    #[error("the run is longer than {0} days")]
+    TooLong(i64),
 }
 
 impl When {
+    /// The core session's hours, where a file says nothing.
+    pub(crate) const OPEN: When = When::EverySession(Time::constant(9, 30, 0, 0));
+    pub(crate) const CLOSE: When = When::EverySession(Time::constant(16, 0, 0, 0));
+
     pub fn parse(text: &str) -> Option<Self> {
         if let Some((day, time)) = text.split_once(' ') {
             let time = parse_time(time)?;
@@ -153,21 +163,21 @@ pub(crate) fn instant(
     zone: &TimeZone,
     local: DateTime,
     offset: Option<Offset>,
-) -> Result<Timestamp, NoInstant> {
+) -> Result<Timestamp, TimeError> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     let chosen = match (ambiguous.offset(), offset) {
-        (AmbiguousOffset::Gap { .. }, _) => return Err(NoInstant::Skipped(local)),
+        (AmbiguousOffset::Gap { .. }, _) => return Err(TimeError::Skipped(local)),
         (AmbiguousOffset::Fold { before, after }, None) => {
-            return Err(NoInstant::Repeated(local, before, after));
+            return Err(TimeError::Repeated(local, before, after));
         }
         (AmbiguousOffset::Fold { before, after }, Some(offset)) if offset == before || offset == after => {
             offset
         }
         (AmbiguousOffset::Unambiguous { offset }, None) => offset,
         (AmbiguousOffset::Unambiguous { offset: only }, Some(offset)) if offset == only => offset,
-        (_, Some(offset)) => return Err(NoInstant::OtherOffset(local, offset)),
+        (_, Some(offset)) => return Err(TimeError::OtherOffset(local, offset)),
     };
-    chosen.to_timestamp(local).map_err(|_| NoInstant::Skipped(local))
+    chosen.to_timestamp(local).map_err(|_| TimeError::Skipped(local))
 }
 
 impl When {
@@ -179,7 +189,7 @@ impl When {
         calendar: &Calendar,
         start: Timestamp,
         end: Timestamp,
-    ) -> Result<Vec<Timestamp>, NoInstant> {
+    ) -> Result<Vec<Timestamp>, TimeError> {
         let first_day = start.to_zoned(calendar.zone().clone()).date();
         let once = match *self {
             When::EverySession(time) => return every_session(calendar, time, start, end),
@@ -191,8 +201,8 @@ impl When {
             When::At(local, offset) => instant(calendar.zone(), local, offset)?,
         };
         match once {
-            at if at < start => Err(NoInstant::BeforeStart(at, start)),
-            at if at > end => Err(NoInstant::AfterEnd(at, end)),
+            at if at < start => Err(TimeError::BeforeStart(at, start)),
+            at if at > end => Err(TimeError::AfterEnd(at, end)),
             at => Ok(vec![at]),
         }
     }
@@ -203,7 +213,7 @@ fn every_session(
     time: Time,
     start: Timestamp,
     end: Timestamp,
-) -> Result<Vec<Timestamp>, NoInstant> {
+) -> Result<Vec<Timestamp>, TimeError> {
     let last_day = end.to_zoned(calendar.zone().clone()).date();
     let mut day = start.to_zoned(calendar.zone().clone()).date();
     let mut instants = Vec::new();
@@ -223,7 +233,7 @@ fn first_weekday(
     time: Time,
     start: Timestamp,
     first_day: Date,
-) -> Result<Timestamp, NoInstant> {
+) -> Result<Timestamp, TimeError> {
     let mut day = first_day;
     loop {
         if day.weekday() == weekday {

@@ -1,0 +1,178 @@
+//! Checks that need several values of a scenario: days, windows, names that must differ, numbers of nodes.
+//!
+//! They run only when every value could be read.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
+use crate::calendar::Calendar;
+use crate::fault::{FaultSpec, Occurs, Target, TargetSpec};
+use crate::read::Context;
+use crate::run::Run;
+use crate::scenario::{Day, Scenario};
+use crate::text::diagnostics::Draft;
+use crate::text::tree::Node;
+use crate::when::{TimeError, When, instant, next_day, weekday_name};
+
+/// Reports what does not fit together.
+pub(crate) fn check(scenario: &Scenario, calendar: &Calendar, root: &Node, context: &Context<'_>) {
+    let checker = Checker { scenario, calendar, root, context };
+    checker.load_names();
+    if !checker.start() {
+        return;
+    }
+    let Some(run) = checker.run() else { return };
+    checker.trading(&run);
+    checker.loads(&run);
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        checker.fault(&format!("fault[{index}]"), fault, &run);
+    }
+}
+
+struct Checker<'a> {
+    scenario: &'a Scenario,
+    calendar: &'a Calendar,
+    root: &'a Node,
+    context: &'a Context<'a>,
+}
+
+impl Checker<'_> {
+    fn refuse(&self, path: &str, message: impl Into<String>, hint: Option<String>) {
+        let draft = Draft::new(self.root.place_of(path), path.to_owned(), message);
+        self.context.report(Draft { hint, ..draft });
+    }
+
+    fn refuse_time(&self, path: &str, error: &TimeError) {
+        let hint = match error {
+            TimeError::Repeated(local, before, after) => {
+                Some(format!("write which: {local}{before} or {local}{after}"))
+            }
+            _ => None,
+        };
+        self.refuse(path, error.to_string(), hint);
+    }
+
+    fn load_names(&self) {
+        let mut seen = BTreeSet::new();
+        for (index, load) in self.scenario.loads.iter().enumerate() {
+            if !seen.insert(&load.name) {
+                let message = format!("another load is called `{}`", load.name);
+                self.refuse(&format!("load[{index}].name"), message, None);
+            }
+        }
+    }
+
+    fn start(&self) -> bool {
+        let start = self.scenario.market.start;
+        let mistakes = self.context.mistakes();
+        if let Err(error) = instant(self.calendar.zone(), start, None) {
+            self.refuse_time("market.start", &error);
+        } else if !self.calendar.is_session(start.date()) {
+            let message =
+                format!("{} is not a session of {}", day_name(start.date()), self.scenario.market.venue);
+            let mut session = next_day(start.date());
+            while !self.calendar.is_session(session) {
+                session = next_day(session);
+            }
+            self.refuse("market.start", message, Some(format!("the next one is {}", day_name(session))));
+        }
+        self.context.mistakes() == mistakes
+    }
+
+    fn run(&self) -> Option<Run> {
+        match self.scenario.run(self.calendar) {
+            Ok(run) if run.end <= run.start => {
+                self.refuse("market.until", "the run ends before it starts", None);
+                None
+            }
+            Ok(run) => Some(run),
+            Err(error) => {
+                self.refuse_time("market.until", &error);
+                None
+            }
+        }
+    }
+
+    fn trading(&self, run: &Run) {
+        for (index, day) in self.scenario.market.trading.iter().enumerate() {
+            let path = format!("market.trading[{index}]");
+            let dates = run.dates_of(*day, self.calendar, self.scenario.market.until);
+            if dates.is_empty() {
+                self.refuse(&path, format!("{} is not in the run", written_day(*day)), None);
+            }
+            for date in dates.into_iter().filter(|date| !self.calendar.is_session(*date)) {
+                let venue = &self.scenario.market.venue;
+                self.refuse(&path, format!("{} is not a session of {venue}", day_name(date)), None);
+            }
+        }
+    }
+
+    fn loads(&self, run: &Run) {
+        for (index, load) in self.scenario.loads.iter().enumerate() {
+            let path = format!("load[{index}]");
+            for (number, day) in load.days.iter().enumerate() {
+                if !run.trading.iter().any(|date| day.is(*date)) {
+                    let message = format!("{} is not a trading day of the run", written_day(*day));
+                    self.refuse(&format!("{path}.days[{number}]"), message, None);
+                }
+            }
+            if let Err((key, error)) = load.windows(run, self.calendar) {
+                self.refuse_time(&format!("{path}.{key}"), &error);
+            }
+        }
+    }
+
+    fn fault(&self, path: &str, fault: &FaultSpec, run: &Run) {
+        let moments: Vec<(&str, When)> = match fault.occurs {
+            Occurs::At { at } => vec![("at", at)],
+            Occurs::Every { from, to, .. } | Occurs::Window { from, to } => vec![("from", from), ("to", to)],
+        };
+        for (key, when) in moments {
+            let path = format!("{path}.{key}");
+            match when.resolve(self.calendar, run.start, run.end) {
+                Ok(instants) if instants.is_empty() => {
+                    self.refuse(&path, format!("{when} never comes in this run"), None);
+                }
+                Ok(_) => {}
+                Err(error) => self.refuse_time(&path, &error),
+            }
+        }
+        if let Occurs::Every { from, to, .. } | Occurs::Window { from, to } = fault.occurs
+            && let Err(error) = run.windows(from, to, &run.sessions(self.calendar), self.calendar)
+        {
+            self.refuse_time(&format!("{path}.{}", error.0), &error.1);
+        }
+        match &fault.target {
+            Some(TargetSpec::One(target)) => self.target(&format!("{path}.target"), target),
+            Some(TargetSpec::Shaped { of, .. }) => self.target(&format!("{path}.target.of"), of),
+            None => {}
+        }
+    }
+
+    fn target(&self, path: &str, target: &Target) {
+        let topology = &self.scenario.topology;
+        let (number, count) = match target {
+            Target::Service { name, instance: Some(number) } => {
+                (*number, topology.instances.get(name).copied())
+            }
+            Target::Broker { number: Some(number) } => (*number, Some(topology.kafka.brokers)),
+            _ => return,
+        };
+        let count = count.unwrap_or(0);
+        if number > count {
+            self.refuse(path, format!("there is no {target}"), Some(format!("there are {count}, from 1")));
+        }
+    }
+}
+
+fn day_name(date: Date) -> String {
+    format!("{} {date}", weekday_name(date.weekday()))
+}
+
+fn written_day(day: Day) -> String {
+    match day {
+        Day::Weekday(weekday) => weekday_name(weekday).to_owned(),
+        Day::Date(date) => day_name(date),
+    }
+}

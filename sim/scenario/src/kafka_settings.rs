@@ -1,0 +1,66 @@
+//! Kafka's settings by their real names, with the values that the simulated cluster can keep to.
+//!
+//! A setting that is real but not built is named here with the reason, so that the loader can say why it
+//! refuses it.
+
+/// A setting that `[topology.kafka]` takes.
+#[derive(Clone, Debug)]
+pub struct KafkaSetting {
+    /// Kafka's name, with dots.
+    pub name: &'static str,
+    pub kind: SettingKind,
+    /// The only value that can be kept to for now (as written; none at all if empty), and why.
+    pub only: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum SettingKind {
+    Flag,
+    Integer { min: i64, max: i64 },
+    Choice(&'static [&'static str]),
+    Text,
+}
+
+const NO_REPLICATION: &str = "partitions have one replica until replication is built";
+const NO_TRANSACTIONS: &str = "transactions are not built yet";
+const NO_OTHER_ACKS: &str = "producers wait for all in-sync replicas; weaker ones are for canaries, later";
+
+pub(crate) fn all() -> Vec<KafkaSetting> {
+    let setting = |name, kind| KafkaSetting { name, kind, only: None };
+    let only = |name, kind, value, why| KafkaSetting { name, kind, only: Some((value, why)) };
+    let millis = SettingKind::Integer { min: 0, max: 604_800_000 };
+    let count = SettingKind::Integer { min: 1, max: i32::MAX as i64 };
+    let replicas = SettingKind::Integer { min: 1, max: 9 };
+    vec![
+        setting("fetch.max.wait.ms", millis),
+        setting("fetch.min.bytes", count),
+        setting("fetch.max.bytes", count),
+        setting("max.partition.fetch.bytes", count),
+        setting("max.poll.records", count),
+        setting("heartbeat.interval.ms", millis),
+        setting("session.timeout.ms", millis),
+        setting("rebalance.timeout.ms", millis),
+        setting("group.initial.rebalance.delay.ms", millis),
+        setting("request.timeout.ms", millis),
+        setting("retry.backoff.ms", millis),
+        setting("linger.ms", millis),
+        setting("message.max.bytes", count),
+        setting("retention.ms", SettingKind::Integer { min: -1, max: i64::MAX }),
+        setting("auto.offset.reset", SettingKind::Choice(&["earliest", "latest", "none"])),
+        only("acks", SettingKind::Choice(&["all", "1", "0"]), "all", NO_OTHER_ACKS),
+        only("enable.idempotence", SettingKind::Flag, "true", NO_OTHER_ACKS),
+        only("replication.factor", replicas, "1", NO_REPLICATION),
+        only("default.replication.factor", replicas, "1", NO_REPLICATION),
+        only("min.insync.replicas", replicas, "1", NO_REPLICATION),
+        only("replica.fetch.wait.max.ms", millis, "", NO_REPLICATION),
+        only("unclean.leader.election.enable", SettingKind::Flag, "false", NO_REPLICATION),
+        only("transactional.id", SettingKind::Text, "", NO_TRANSACTIONS),
+        only("transaction.timeout.ms", millis, "", NO_TRANSACTIONS),
+        only(
+            "isolation.level",
+            SettingKind::Choice(&["read_uncommitted", "read_committed"]),
+            "read_uncommitted",
+            NO_TRANSACTIONS,
+        ),
+    ]
+}

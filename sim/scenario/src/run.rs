@@ -1,0 +1,168 @@
+//! The days and windows of a run: what the local times of a scenario mean as instants.
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::calendar::Calendar;
+use crate::fault::Occurs;
+use crate::load::Load;
+use crate::scenario::{Day, Scenario, Until};
+use crate::when::{TimeError, When, instant, next_day};
+
+/// Moments later than this after the start are mistakes, not plans.
+const LONGEST: SignedDuration = SignedDuration::from_hours(62 * 24);
+
+/// From the first to the last moment that load and faults may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub start: Timestamp,
+    /// Where the scenario says `until = "settled"`: the end of the last trading day's settlement date, or a later
+    /// moment that the file names.
+    pub end: Timestamp,
+    /// Days on which load runs, ascending.
+    pub trading: Vec<Date>,
+    first_day: Date,
+    last_day: Date,
+}
+
+/// A window, first moment included and last one not.
+pub type Window = (Timestamp, Timestamp);
+
+/// A key (`from` or `to`) and what is wrong with it.
+pub type WindowError = (&'static str, TimeError);
+
+impl Scenario {
+    /// The instants that frame the run.
+    pub fn run(&self, calendar: &Calendar) -> Result<Run, TimeError> {
+        let market = &self.market;
+        let start = instant(calendar.zone(), market.start, None)?;
+        let first_day = market.start.date();
+        let end = match market.until {
+            Until::Settled => start + LONGEST,
+            Until::At(local) => instant(calendar.zone(), local, None)?,
+            Until::After(span) => SignedDuration::try_from(span.0)
+                .map_or(Timestamp::MAX, |span| start.checked_add(span).unwrap_or(Timestamp::MAX)),
+        };
+        if end > start + LONGEST {
+            return Err(TimeError::TooLong(LONGEST.as_hours() / 24));
+        }
+        let last_day = end.to_zoned(calendar.zone().clone()).date();
+        let mut run = Run { start, end, trading: Vec::new(), first_day, last_day };
+        run.trading = self.trading_dates(&run, calendar);
+        if market.until == Until::Settled {
+            run.end = self.last_moment(&run, calendar)?;
+            run.last_day = run.end.to_zoned(calendar.zone().clone()).date();
+        }
+        Ok(run)
+    }
+
+    fn trading_dates(&self, run: &Run, calendar: &Calendar) -> Vec<Date> {
+        let market = &self.market;
+        if market.trading.is_empty() {
+            return match market.until {
+                Until::Settled => vec![run.first_day],
+                _ => run.sessions(calendar),
+            };
+        }
+        let days = market.trading.iter().flat_map(|day| run.dates_of(*day, calendar, market.until));
+        let mut dates: Vec<Date> = days.filter(|date| calendar.is_session(*date)).collect();
+        dates.sort_unstable();
+        dates.dedup();
+        dates
+    }
+
+    fn last_moment(&self, run: &Run, calendar: &Calendar) -> Result<Timestamp, TimeError> {
+        let last_trading = run.trading.last().copied().unwrap_or(run.first_day);
+        let settles = next_day(calendar.settlement_date(last_trading));
+        let midnight = instant(calendar.zone(), settles.to_datetime(jiff::civil::Time::midnight()), None)?;
+        let loads = self.loads.iter().flat_map(|load| [load.from, load.to]);
+        let faults = self.faults.iter().flat_map(|fault| match fault.occurs {
+            Occurs::At { at } => [at, at],
+            Occurs::Every { from, to, .. } | Occurs::Window { from, to } => [from, to],
+        });
+        let named = loads.chain(faults).filter(|when| !when.is_every_session());
+        // What does not resolve is reported where it stands.
+        let named = named.filter_map(|when| when.resolve(calendar, run.start, run.end).ok());
+        Ok(named.flatten().fold(midnight, Timestamp::max))
+    }
+}
+
+impl Run {
+    /// Session days from the first to the last day of the run.
+    pub fn sessions(&self, calendar: &Calendar) -> Vec<Date> {
+        self.days().filter(|day| calendar.is_session(*day)).collect()
+    }
+
+    fn days(&self) -> impl Iterator<Item = Date> + use<> {
+        let last = self.last_day;
+        std::iter::successors(Some(self.first_day), |day| Some(next_day(*day)))
+            .take_while(move |day| *day <= last)
+    }
+
+    /// The dates that `day` means. In a run until all has settled a weekday means the first one; in a run with
+    /// an end every session on one.
+    pub(crate) fn dates_of(&self, day: Day, calendar: &Calendar, until: Until) -> Vec<Date> {
+        let named = self.days().filter(|date| day.is(*date));
+        match (day, until) {
+            (Day::Weekday(_), Until::Settled) => named.take(1).collect(),
+            (Day::Weekday(_), _) => named.filter(|date| calendar.is_session(*date)).collect(),
+            (Day::Date(_), _) => named.collect(),
+        }
+    }
+
+    /// The windows from `from` to `to`: one on each of `days` where both are bare times of day, else one.
+    pub(crate) fn windows(
+        &self,
+        from: When,
+        to: When,
+        days: &[Date],
+        calendar: &Calendar,
+    ) -> Result<Vec<Window>, WindowError> {
+        let windows = match (from, to) {
+            (When::EverySession(from), When::EverySession(to)) => days
+                .iter()
+                .map(|day| {
+                    let at = |key, time| {
+                        instant(calendar.zone(), day.to_datetime(time), None).map_err(|error| (key, error))
+                    };
+                    Ok((at("from", from)?, at("to", to)?))
+                })
+                .collect::<Result<Vec<Window>, WindowError>>()?,
+            _ if from.is_every_session() != to.is_every_session() => return Err(("to", TimeError::Mixed)),
+            _ => vec![(self.once("from", from, calendar)?, self.once("to", to, calendar)?)],
+        };
+        if windows.iter().any(|(from, to)| to <= from) {
+            return Err(("to", TimeError::Empty(from, to)));
+        }
+        if let Some((from, _)) = windows.iter().find(|(from, _)| *from < self.start) {
+            return Err(("from", TimeError::BeforeStart(*from, self.start)));
+        }
+        match windows.iter().find(|(_, to)| *to > self.end) {
+            Some((_, to)) => Err(("to", TimeError::AfterEnd(*to, self.end))),
+            None => Ok(windows),
+        }
+    }
+
+    fn once(&self, key: &'static str, when: When, calendar: &Calendar) -> Result<Timestamp, WindowError> {
+        let instants = when.resolve(calendar, self.start, self.end).map_err(|error| (key, error))?;
+        Ok(*instants.first().expect("every moment but a bare time of day gives one instant"))
+    }
+}
+
+impl Day {
+    pub(crate) fn is(&self, date: Date) -> bool {
+        match *self {
+            Day::Weekday(weekday) => date.weekday() == weekday,
+            Day::Date(named) => date == named,
+        }
+    }
+}
+
+impl Load {
+    /// When this load runs: one window on each of its trading days, or the one that its times name.
+    pub fn windows(&self, run: &Run, calendar: &Calendar) -> Result<Vec<Window>, WindowError> {
+        let chosen = |date: &&Date| self.days.is_empty() || self.days.iter().any(|day| day.is(**date));
+        let days: Vec<Date> = run.trading.iter().filter(chosen).copied().collect();
+        run.windows(self.from, self.to, &days, calendar)
+    }
+}
