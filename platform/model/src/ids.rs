@@ -2,7 +2,7 @@
 //!
 //! An id crosses topics, databases, URLs and logs, so its alphabet is the one all of them pass unquoted.
 //! Ids are compared and ordered as text. How an id is made from a business key is in
-//! [`crate::hash_id`].
+//! [`mod@crate::hash_id`].
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -53,15 +53,11 @@ fn observed(holiday: Holiday, date: Date) -> Date {
     sunday_moves_to_monday(date)
 }
 
-/// The day after Thanksgiving; 3 July and Christmas Eve from Monday to Thursday.
-///
-/// On a Friday those two are the observed holiday itself, at a weekend there is nothing to shorten.
+/// The day after Thanksgiving, 3 July and Christmas Eve, where the day is otherwise a full session: from
+/// Monday to Thursday. On a Friday the latter two are the holiday of a Saturday, and closed.
 fn closes_early(date: Date) -> bool {
-    if (date.month(), date.day()) == (7, 3) || (date.month(), date.day()) == (12, 24) {
-        return date.weekday() != Weekday::Friday;
-    }
     let thanksgiving = Holiday::Thanksgiving.falls_on(date.year());
-    date.weekday() == Weekday::Friday && date.yesterday().ok() == thanksgiving
+    matches!((date.month(), date.day()), (7, 3) | (12, 24)) || date.yesterday().ok() == thanksgiving
 }
 
 #[cfg(test)]
