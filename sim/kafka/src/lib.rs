@@ -5,8 +5,13 @@
 pub mod broker;
 pub mod client;
 pub mod cluster;
+mod consumer_protocol;
+mod group;
+mod log;
 pub mod partitioner;
+mod producer_state;
 pub mod protocol;
+pub mod records;
 
 pub use broker::{Broker, ConnectionId, MemberAssignment, Output};
 pub use cluster::{

@@ -1,11 +1,31 @@
-//! A broker.
-use bytes::Bytes;
-use kafka_protocol::messages::GroupId;
-use kafka_protocol::protocol::StrBytes;
+//! One broker of the cluster: requests in, responses and facts out; whatever has to wait is parked as data.
+//!
+//! Called by the simulator's broker node (one per broker) and by the test harness. Fakes: a Kafka 3.x broker in
+//! KRaft mode with its part of the topics, its share of the consumer groups and its block of producer ids. Omits:
+//! replicas and elections (a partition is led where it is placed, or nobody leads it), metadata that knows of dead
+//! brokers, quotas, ACLs, and transactions. The seam for the latter: `InitProducerId`, `FindCoordinator`, `Fetch`
+//! and `ListOffsets` refuse their settings with `UNSUPPORTED_VERSION`, `Produce` with `INVALID_TXN_STATE`.
+
 use std::collections::BTreeMap;
 
-use crate::cluster::{BrokerConfig, TimestampMs, TopicPartition, TopicSpec};
-use crate::protocol::{Request, Response};
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{GroupId, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::cluster::{BrokerConfig, CleanupPolicy, TimestampMs, TopicPartition, TopicSpec};
+use crate::group::Coordinator;
+use crate::protocol::{Request, RequestKind, Response};
+
+mod admin;
+mod fetch;
+mod list_offsets;
+mod produce;
+
+use admin::ProducerIds;
+use fetch::ParkedFetches;
+pub use list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_TIMESTAMP};
+use produce::Partition;
 
 /// A client's connection, numbered by the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,9 +36,10 @@ pub struct ConnectionId(pub u64);
 pub enum Output {
     /// The answer to the request that came with this correlation on this connection, now or much earlier.
     Respond { conn: ConnectionId, correlation: u64, response: Response },
-    /// Fact: a batch can be read from now on. `records` is the batch as stored, offsets filled in.
+    /// Fact: a batch can be read from now on. `records` is the batch as stored, offsets filled in: see
+    /// [`crate::records::decode_batch`].
     Visible { partition: TopicPartition, base_offset: i64, leader_epoch: i32, records: Bytes },
-    /// Fact: a group has a new generation and every member its partitions (none when the group is empty).
+    /// Fact: a group has a new generation and every member its partitions (no members: the group is empty).
     Rebalanced { group: GroupId, generation: i32, members: Vec<MemberAssignment> },
     /// The controller created a topic: give it to every broker of the cluster with [`Broker::learn_topic`].
     TopicCreated(TopicSpec),
@@ -32,19 +53,57 @@ pub struct MemberAssignment {
     pub partitions: Vec<TopicPartition>,
 }
 
+/// Where an answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReplyTo {
+    pub conn: ConnectionId,
+    pub correlation: u64,
+}
+
+impl ReplyTo {
+    pub fn respond(self, response: impl Into<Response>) -> Output {
+        Output::Respond { conn: self.conn, correlation: self.correlation, response: response.into() }
+    }
+}
+
+struct Topic {
+    spec: TopicSpec,
+    /// `None` where another broker leads the partition.
+    partitions: Vec<Option<Partition>>,
+}
+
+/// A broker. On a disk: topics, logs with producer state, committed offsets, and the counters behind producer ids,
+/// member ids, generations and leader epochs. In memory: parked requests and group membership.
 pub struct Broker {
     config: BrokerConfig,
-    topics: BTreeMap<StrBytes, TopicSpec>,
+    topics: BTreeMap<TopicName, Topic>,
+    leader_epoch: i32,
+    producer_ids: ProducerIds,
+    fetches: ParkedFetches,
+    coordinator: Coordinator,
 }
 
 impl Broker {
     pub fn new(config: BrokerConfig) -> Broker {
-        Broker { config, topics: BTreeMap::new() }
+        let mut broker = Broker {
+            producer_ids: ProducerIds::new(&config),
+            coordinator: Coordinator::new(&config),
+            topics: BTreeMap::new(),
+            leader_epoch: 0,
+            fetches: ParkedFetches::default(),
+            config,
+        };
+        for topic in broker.config.cluster.topics.clone() {
+            broker.learn_topic(topic);
+        }
+        broker
     }
+
     pub fn id(&self) -> i32 {
         self.config.id
     }
-    /// Takes a request; its answer may be among the outputs, or come from a later call.
+
+    /// Takes a request; its answer is among the outputs, or comes from a later call, or never (`acks=0`).
     pub fn handle(
         &mut self,
         now: TimestampMs,
@@ -52,43 +111,118 @@ impl Broker {
         correlation: u64,
         request: Request,
     ) -> Vec<Output> {
-        let _ = (now, conn, correlation, request);
-        todo!()
+        let reply = ReplyTo { conn, correlation };
+        match request.kind {
+            RequestKind::Produce(request) => self.produce(now, reply, request),
+            RequestKind::Fetch(request) => self.fetch(now, reply, request),
+            RequestKind::ListOffsets(request) => vec![reply.respond(self.list_offsets(request))],
+            RequestKind::Metadata(request) => vec![reply.respond(self.metadata(request))],
+            RequestKind::ApiVersions(_) => vec![reply.respond(self.api_versions())],
+            RequestKind::CreateTopics(request) => self.create_topics(reply, request),
+            RequestKind::InitProducerId(request) => vec![reply.respond(self.init_producer_id(&request))],
+            RequestKind::FindCoordinator(request) => vec![reply.respond(self.find_coordinator(request))],
+            RequestKind::JoinGroup(join) => self.coordinator.join(now, reply, join, request.client_id),
+            RequestKind::SyncGroup(request) => self.coordinator.sync(now, reply, request),
+            RequestKind::Heartbeat(request) => self.coordinator.heartbeat(now, reply, &request),
+            RequestKind::LeaveGroup(request) => self.coordinator.leave(now, reply, request),
+            RequestKind::OffsetCommit(request) => {
+                let topics = &self.topics;
+                let exists = |topic: &TopicName, partition: i32| partition_exists(topics, topic, partition);
+                self.coordinator.commit(now, reply, request, exists)
+            }
+            RequestKind::OffsetFetch(request) => vec![reply.respond(self.coordinator.fetch_offsets(request))],
+        }
     }
-    /// Does what is due: call it at [`Broker::next_deadline`] (earlier or later is harmless).
+
+    /// Does what is due: call it at [`Broker::next_deadline`]. Too early does nothing, too late does it late.
     pub fn tick(&mut self, now: TimestampMs) -> Vec<Output> {
-        let _ = now;
-        todo!()
+        let mut outputs = self.expire_fetches(now);
+        self.coordinator.tick(now, &mut outputs);
+        outputs
     }
+
     /// When the next time-out falls due, if any is armed.
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        todo!()
+        [self.fetches.next_deadline(), self.coordinator.next_deadline()].into_iter().flatten().min()
     }
-    /// Drops whatever is parked for a connection.
+
+    /// The connection is gone: nothing more is sent on it. A member whose `JoinGroup` was parked there still counts
+    /// as joined until its session ends, as in Kafka.
     pub fn disconnected(&mut self, conn: ConnectionId) {
-        let _ = conn;
-        todo!()
+        self.fetches.drop_connection(conn);
+        self.coordinator.drop_connection(conn);
     }
-    /// The process dies: parked requests and group membership are gone.
+
+    /// The process dies: parked requests and group membership are gone, silently.
     pub fn crash(&mut self) {
-        todo!()
+        self.fetches = ParkedFetches::default();
+        self.coordinator.forget_members();
     }
-    /// The process is back: same log, producer state and committed offsets, next leader epoch.
-    pub fn restart(&mut self, now: TimestampMs) {
-        let _ = now;
-        todo!()
+
+    /// The process is back: same log, producer state and committed offsets; a new leader epoch and a new block of
+    /// producer ids. Topics created meanwhile must be taught again with [`Broker::learn_topic`].
+    pub fn restart(&mut self) {
+        self.leader_epoch += 1;
+        self.producer_ids.next_block();
     }
-    /// A topic that the controller created. Known topics are left alone.
-    pub fn learn_topic(&mut self, topic: TopicSpec) {
-        self.topics.insert(topic.name.0.clone(), topic);
+
+    /// Takes a topic that the controller created. A known topic is left alone.
+    pub fn learn_topic(&mut self, spec: TopicSpec) {
+        if self.topics.contains_key(&spec.name) {
+            return;
+        }
+        let cluster = &self.config.cluster;
+        let partitions = (0..spec.partitions)
+            .map(|partition| {
+                (cluster.leader_of(&spec.name, partition) == self.config.id).then(Partition::default)
+            })
+            .collect();
+        self.topics.insert(spec.name.clone(), Topic { spec, partitions });
     }
+
     /// All topics this broker knows.
     pub fn topics(&self) -> impl Iterator<Item = &TopicSpec> {
-        self.topics.values()
+        self.topics.values().map(|topic| &topic.spec)
     }
-    /// Retention: deletes whole segments by `retention.ms`, and offsets of groups long empty.
+
+    /// Log start and end offset of a partition led here: for oracles, not for clients.
+    pub fn log_range(&self, partition: &TopicPartition) -> Option<(i64, i64)> {
+        let (_, found) = self.partition(&partition.topic, partition.partition).ok()?;
+        Some((found.log.start_offset(), found.log.end_offset()))
+    }
+
+    /// Retention: deletes segments past `retention.ms`, producer state past `producer.id.expiration.ms`, and the
+    /// offsets of groups empty for `offsets.retention.minutes`. Kafka looks every 5 minutes; here the host decides.
     pub fn expire(&mut self, now: TimestampMs) {
-        let _ = now;
-        todo!()
+        for topic in self.topics.values_mut() {
+            for partition in topic.partitions.iter_mut().flatten() {
+                partition.producers.expire(now, self.config.producer_id_expiration_ms);
+                if topic.spec.cleanup_policy == CleanupPolicy::Delete {
+                    partition.log.expire(now, topic.spec.retention_ms);
+                }
+            }
+        }
+        self.coordinator.expire_offsets(now);
     }
+
+    fn partition(&self, topic: &TopicName, index: i32) -> Result<(&TopicSpec, &Partition), ResponseError> {
+        let topic = self.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let slot = usize::try_from(index).ok().and_then(|index| topic.partitions.get(index));
+        let partition = slot.ok_or(ResponseError::UnknownTopicOrPartition)?;
+        Ok((&topic.spec, partition.as_ref().ok_or(ResponseError::NotLeaderOrFollower)?))
+    }
+
+    /// A request that names the leader epoch it believes in (KIP-320); -1 names none.
+    fn check_leader_epoch(&self, current_leader_epoch: i32) -> Result<(), ResponseError> {
+        match current_leader_epoch {
+            -1 => Ok(()),
+            epoch if epoch < self.leader_epoch => Err(ResponseError::FencedLeaderEpoch),
+            epoch if epoch > self.leader_epoch => Err(ResponseError::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn partition_exists(topics: &BTreeMap<TopicName, Topic>, topic: &TopicName, partition: i32) -> bool {
+    topics.get(topic).is_some_and(|topic| (0..topic.spec.partitions).contains(&partition))
 }

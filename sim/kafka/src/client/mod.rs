@@ -1,19 +1,28 @@
 //! Clients: an idempotent producer and a group consumer, as futures without a runtime.
 //!
-//! They depend on [`Link`] alone. Nothing is spawned: a client makes progress only while one of its futures is
-//! polled, and all its waiting is in the link's calls and sleeps.
+//! Called by the simulator's Kafka adapters on service nodes. They depend on [`Link`] alone. Nothing is spawned: a
+//! client makes progress only while one of its futures is polled, and all its waiting is in the link's calls and
+//! sleeps. Back-off doubles up to its maximum without jitter, so that runs repeat.
+
+use std::cell::Cell;
+use std::rc::Rc;
 
 use async_trait::async_trait;
+use kafka_protocol::protocol::StrBytes;
 use thiserror::Error;
 
 use crate::cluster::TimestampMs;
-use crate::protocol::{Request, Response};
+use crate::protocol::{Request, RequestKind, Response};
 
 mod consumer;
+mod metadata;
 mod producer;
 
-pub use consumer::*;
-pub use producer::*;
+pub use consumer::{
+    Assignor, AutoOffsetReset, CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent,
+    ConsumerRecord,
+};
+pub use producer::{ProduceError, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
 
 /// Why a call has no answer. Only `Refused` says that the broker did not get the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -28,9 +37,9 @@ pub enum LinkError {
 
 /// The way to the brokers, implemented by the simulator on its network.
 ///
-/// Several calls to one broker may be outstanding, and a parked `Fetch` must not hold up the others: implement it
-/// with one connection per outstanding long poll, or answer each request by itself. Dropping a call's future
-/// abandons the call: an answer that comes later is thrown away.
+/// Several calls to one broker may be outstanding, and a parked `Fetch` must not hold up the others: answer each
+/// request by itself, or keep a connection per outstanding call. Dropping a call's future abandons the call: an
+/// answer that comes later is thrown away.
 #[async_trait(?Send)]
 pub trait Link {
     /// Sends one request and waits for its answer, at most `timeout_ms`.
@@ -38,4 +47,85 @@ pub trait Link {
     /// The client's own clock.
     fn now_ms(&self) -> TimestampMs;
     async fn sleep_ms(&self, ms: i64);
+}
+
+/// A link with the name that goes into every request.
+struct Caller<L: Link + ?Sized> {
+    link: Rc<L>,
+    client_id: StrBytes,
+    /// Which bootstrap server answered last, so that a dead one is not waited for each time.
+    preferred: Rc<Cell<usize>>,
+}
+
+impl<L: Link + ?Sized> Clone for Caller<L> {
+    fn clone(&self) -> Self {
+        Caller {
+            link: Rc::clone(&self.link),
+            client_id: self.client_id.clone(),
+            preferred: Rc::clone(&self.preferred),
+        }
+    }
+}
+
+impl<L: Link + ?Sized> Caller<L> {
+    fn new(link: Rc<L>, client_id: &str) -> Caller<L> {
+        Caller { link, client_id: StrBytes::from_string(client_id.to_owned()), preferred: Rc::default() }
+    }
+
+    /// Asks the bootstrap servers in turn, from the one that answered last, until one answers.
+    async fn call_any<R: TryFrom<Response, Error = Response>>(
+        &self,
+        bootstrap_servers: &[i32],
+        request: impl Into<RequestKind>,
+        timeout_ms: i64,
+    ) -> Result<R, LinkError> {
+        let request = request.into();
+        let mut last_error = LinkError::Refused;
+        for _ in bootstrap_servers {
+            let broker = bootstrap_servers[self.preferred.get() % bootstrap_servers.len()];
+            match self.call(broker, request.clone(), timeout_ms).await {
+                Ok(response) => return Ok(response),
+                Err(error) => last_error = error,
+            }
+            self.preferred.set(self.preferred.get().wrapping_add(1));
+        }
+        Err(last_error)
+    }
+
+    /// One call, answered in kind.
+    async fn call<R: TryFrom<Response, Error = Response>>(
+        &self,
+        broker: i32,
+        request: impl Into<RequestKind>,
+        timeout_ms: i64,
+    ) -> Result<R, LinkError> {
+        let request = Request::new(self.client_id.clone(), request);
+        let asked = request.kind.name();
+        let response = self.link.call(broker, request, timeout_ms).await?;
+        Ok(R::try_from(response).unwrap_or_else(|other| panic!("{asked} was answered with {other:?}")))
+    }
+}
+
+/// `retry.backoff.ms`, doubled with each failure in a row up to `retry.backoff.max.ms`.
+#[derive(Debug, Clone)]
+struct Backoff {
+    initial_ms: i64,
+    max_ms: i64,
+    next_ms: i64,
+}
+
+impl Backoff {
+    fn new(initial_ms: i64, max_ms: i64) -> Backoff {
+        Backoff { initial_ms, max_ms, next_ms: initial_ms }
+    }
+
+    fn reset(&mut self) {
+        self.next_ms = self.initial_ms;
+    }
+
+    fn next(&mut self) -> i64 {
+        let delay_ms = self.next_ms;
+        self.next_ms = (self.next_ms * 2).min(self.max_ms);
+        delay_ms
+    }
 }

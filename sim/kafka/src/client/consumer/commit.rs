@@ -1,0 +1,82 @@
+//! Committing offsets, waited for or with the next polls.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_commit_response::OffsetCommitResponse;
+
+use super::membership::{group_id, instance_id};
+use super::{CommitError, Consumer, Done, Phase, Slot};
+use crate::client::Link;
+use crate::cluster::TopicPartition;
+use crate::protocol::check;
+
+impl<L: Link + ?Sized + 'static> Consumer<L> {
+    /// `commitSync`, without its retries. Each offset is that of the next record to read. Heartbeats rest meanwhile.
+    pub async fn commit(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), CommitError> {
+        let result = self.commit_task(offsets)?.await;
+        self.commit_answered(result);
+        result
+    }
+
+    /// `commitAsync`: goes out with the next poll, and replaces one that is still under way. Of a failure only the
+    /// effect on the membership is seen.
+    pub fn commit_async(&mut self, offsets: &[(TopicPartition, i64)]) {
+        if let Ok(task) = self.commit_task(offsets) {
+            self.tasks.start(Slot::Commit, async move { Done::Committed(task.await) });
+        }
+    }
+
+    fn commit_task(
+        &self,
+        offsets: &[(TopicPartition, i64)],
+    ) -> Result<impl Future<Output = Result<(), CommitError>> + 'static + use<L>, CommitError> {
+        let coordinator = self.coordinator.filter(|_| self.generation >= 0).ok_or(CommitError::NotAMember)?;
+        let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
+        for (partition, offset) in offsets {
+            let wanted = OffsetCommitRequestPartition::default()
+                .with_partition_index(partition.partition)
+                .with_committed_offset(*offset);
+            topics.entry(&partition.topic).or_default().push(wanted);
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            OffsetCommitRequestTopic::default().with_name(name.clone()).with_partitions(partitions)
+        });
+        let request = OffsetCommitRequest::default()
+            .with_group_id(group_id(&self.config))
+            .with_generation_id_or_member_epoch(self.generation)
+            .with_member_id(self.member_id.clone())
+            .with_group_instance_id(instance_id(&self.config))
+            .with_topics(topics.collect());
+        let (caller, timeout_ms) = (self.caller.clone(), self.config.request_timeout_ms);
+        Ok(async move {
+            let answer = caller.call::<OffsetCommitResponse>(coordinator, request, timeout_ms).await;
+            let response = answer.map_err(CommitError::Unknown)?;
+            let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+            let refused = partitions.find_map(|partition| check(partition.error_code).err());
+            refused.map_or(Ok(()), |error| Err(CommitError::Refused(error)))
+        })
+    }
+
+    /// A refusal may say that this member is not what it believes to be.
+    pub(super) fn commit_answered(&mut self, result: Result<(), CommitError>) {
+        if let Err(CommitError::Refused(error)) = result {
+            let about_membership = matches!(
+                error,
+                ResponseError::UnknownMemberId
+                    | ResponseError::IllegalGeneration
+                    | ResponseError::RebalanceInProgress
+                    | ResponseError::FencedInstanceId
+                    | ResponseError::NotCoordinator
+                    | ResponseError::CoordinatorNotAvailable
+            );
+            if about_membership && self.phase == Phase::Stable {
+                self.refused(error);
+            }
+        }
+    }
+}

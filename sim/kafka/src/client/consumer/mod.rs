@@ -1,0 +1,214 @@
+//! A group consumer driven by one future: [`Consumer::poll`].
+//!
+//! Inside, a poll keeps going what a consumer needs at the same time: the way into the group, heartbeats, and one
+//! long poll per broker that leads an assigned partition. All of that is data in the consumer, so a poll may be
+//! dropped at any point and called again. Idle, it wakes for heartbeats and for fetches that come back empty.
+//!
+//! Fakes the classic eager protocol. Omits cooperative rebalancing, auto-commit (the host commits), `read_committed`,
+//! fetch sessions, metadata that refreshes by age, and prefetching: a broker is asked for more when all that it sent
+//! is delivered. Like Java's consumer, it goes on reading while it cannot reach its coordinator, also past its
+//! session's end: it learns that it is out from the coordinator's next answer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+
+use super::metadata::Metadata;
+use super::{Backoff, Caller, Link, LinkError};
+use crate::cluster::{TopicPartition, topic_name};
+
+mod assignor;
+mod commit;
+mod config;
+mod fetching;
+mod heartbeat;
+mod membership;
+mod tasks;
+
+pub use config::{
+    Assignor, AutoOffsetReset, CommitError, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerRecord,
+};
+use fetching::{Fetched, Partition, ResetAnswer};
+use heartbeat::HeartbeatAnswer;
+use membership::{Found, Joined, Synced};
+use tasks::{Slot, Tasks};
+
+/// How far the consumer is on its way into the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// To look up topics and coordinator next, then join.
+    Outside,
+    /// To send `JoinGroup` next.
+    Rejoining,
+    /// On the way; the membership slot is busy.
+    Entering,
+    Stable,
+    /// Fenced for good.
+    Fatal,
+}
+
+/// A task's end.
+enum Done {
+    Found(Result<Found, LinkError>),
+    Joined(Result<Joined, LinkError>),
+    Synced(Result<Synced, LinkError>),
+    Positions(Result<BTreeMap<TopicPartition, i64>, Failure>),
+    Heartbeat(HeartbeatAnswer),
+    Committed(Result<(), CommitError>),
+    Reset(Vec<ResetAnswer>),
+    Metadata(Result<Metadata, LinkError>),
+    Fetched(Fetched),
+}
+
+/// No answer, or one that says no.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Unanswered,
+    Broker(ResponseError),
+}
+
+impl From<LinkError> for Failure {
+    fn from(_: LinkError) -> Failure {
+        Failure::Unanswered
+    }
+}
+
+/// A member of a consumer group.
+pub struct Consumer<L: Link + ?Sized> {
+    caller: Caller<L>,
+    config: Rc<ConsumerConfig>,
+    topics: Rc<[TopicName]>,
+    phase: Phase,
+    /// Empty until the coordinator has given one.
+    member_id: StrBytes,
+    /// -1 outside of a generation.
+    generation: i32,
+    coordinator: Option<i32>,
+    metadata: Metadata,
+    /// Of the way into the group, heartbeats and look-ups.
+    group_backoff: Backoff,
+    /// To be waited out before the next step into the group.
+    group_delay_ms: i64,
+    /// Of fetches, resets and leaders.
+    fetch_backoff: Backoff,
+    partitions: BTreeMap<TopicPartition, Partition>,
+    /// Partitions with records to be delivered, in the order they came.
+    ready: VecDeque<TopicPartition>,
+    /// Brokers that are left alone until leaders have been asked for again.
+    shunned: Vec<i32>,
+    tasks: Tasks<Done>,
+    events: VecDeque<ConsumerEvent>,
+}
+
+impl<L: Link + ?Sized + 'static> Consumer<L> {
+    /// Nothing happens before the first poll.
+    pub fn new(link: Rc<L>, config: ConsumerConfig) -> Consumer<L> {
+        let backoff = Backoff::new(config.retry_backoff_ms, config.retry_backoff_max_ms);
+        Consumer {
+            caller: Caller::new(link, &config.client_id),
+            topics: config.topics.iter().map(topic_name).collect(),
+            config: Rc::new(config),
+            phase: Phase::Outside,
+            member_id: StrBytes::default(),
+            generation: -1,
+            coordinator: None,
+            metadata: Metadata::default(),
+            group_backoff: backoff.clone(),
+            group_delay_ms: 0,
+            fetch_backoff: backoff,
+            partitions: BTreeMap::new(),
+            ready: VecDeque::new(),
+            shunned: Vec::new(),
+            tasks: Tasks::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The next thing that happened. Cancel-safe. The consumer advances only in here, heartbeats included: race it
+    /// with whatever else the host waits for, and do not stay away longer than the session time-out.
+    pub async fn poll(&mut self) -> ConsumerEvent {
+        loop {
+            if let Some(event) = self.events.pop_front().or_else(|| self.deliver()) {
+                return event;
+            }
+            self.advance_membership();
+            self.advance_fetching();
+            let done = self.tasks.next().await;
+            self.conclude(done);
+        }
+    }
+
+    fn conclude(&mut self, done: Done) {
+        match done {
+            Done::Found(result) => self.found(result),
+            Done::Joined(result) => self.joined(result),
+            Done::Synced(result) => self.synced(result),
+            Done::Positions(result) => self.positions(result),
+            Done::Heartbeat(answer) => self.heartbeat_answered(answer),
+            Done::Committed(result) => self.commit_answered(result),
+            Done::Reset(answers) => self.reset_answered(answers),
+            Done::Metadata(result) => self.leaders_answered(result),
+            Done::Fetched(fetched) => self.fetched(fetched),
+        }
+    }
+
+    /// Reads on from `offset`. Records of the partition that were fetched and not delivered are dropped. Without
+    /// effect on a partition that is not assigned.
+    pub fn seek(&mut self, partition: &TopicPartition, offset: i64) {
+        if let Some(state) = self.partitions.get_mut(partition) {
+            state.seek(offset);
+            self.ready.retain(|ready| ready != partition);
+            self.restart_fetch(partition);
+        }
+    }
+
+    /// Stops delivering these partitions, and fetching them after what is under way.
+    pub fn pause(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(state) = self.partitions.get_mut(partition) {
+                state.paused = true;
+            }
+        }
+    }
+
+    /// Goes on delivering these partitions; what was fetched before the pause is still there.
+    pub fn resume(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            let resumed = self.partitions.get_mut(partition).is_some_and(|p| std::mem::take(&mut p.paused));
+            if resumed {
+                self.restart_fetch(partition);
+            }
+        }
+    }
+
+    /// The offset of the next record to be delivered; `None` while it is not known, or not assigned.
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.partitions.get(partition).and_then(|state| state.position)
+    }
+
+    /// This member's partitions.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().cloned().collect()
+    }
+
+    /// As the coordinator knows it; empty and -1 outside of the group.
+    pub fn group_metadata(&self) -> (&str, i32) {
+        (self.member_id.as_str(), self.generation)
+    }
+
+    /// Partitions are lost, and with them everything fetched.
+    fn revoke_all(&mut self) {
+        let revoked = std::mem::take(&mut self.partitions);
+        self.ready.clear();
+        self.shunned.clear();
+        self.tasks.cancel_fetches();
+        self.tasks.cancel(Slot::Reset);
+        self.tasks.cancel(Slot::Metadata);
+        if !revoked.is_empty() {
+            self.events.push_back(ConsumerEvent::Revoked(revoked.into_keys().collect()));
+        }
+    }
+}
