@@ -5,14 +5,19 @@
 
 pub mod decision;
 pub mod edge;
+pub mod edge_host;
 pub mod http_api;
 pub mod ports;
 pub mod service;
+pub mod signal;
+pub mod store_host;
 
 pub use decision::{Answer, Decision, NewEffect, Outgoing, Reject, RowChange, TimerChange};
 pub use edge::{Arrived, Edge, Next, RequestNumber, Upstream};
+pub use edge_host::EdgeHost;
 pub use http_api::{HttpAction, HttpCommand, Problem};
 pub use ports::Ports;
+pub use store_host::{HostCounters, HostSettings, StoreHost};
 pub use service::{
     Access, Effect, EffectAnswer, EffectCall, EffectStep, Lookup, LookupKind, LookupResult, Service, StreamId,
     StreamRef, View,

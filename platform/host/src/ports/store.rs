@@ -79,6 +79,8 @@ pub enum OnConflict {
     DoNothing,
     /// Replaces all columns.
     Update,
+    /// Replaces all columns where the new value of this column is less than the stored one; else nothing.
+    UpdateIfLess { column: usize },
 }
 
 /// One statement. Statements of one call run in order, as a pipeline.
@@ -181,8 +183,8 @@ pub trait Session {
     /// Sends the statements as one pipeline and waits for all replies.
     async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError>;
 
-    /// Waits for a notification on a channel that this session listens to. Cancel-safe.
-    async fn notified(&mut self) -> Result<(), StoreError>;
+    /// Waits for a notification on a channel that this session listens to, and names it. Cancel-safe.
+    async fn notified(&mut self) -> Result<&'static str, StoreError>;
 }
 
 impl Value {

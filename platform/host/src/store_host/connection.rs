@@ -1,0 +1,87 @@
+//! One task's connection to its database: opened when needed, replaced when broken.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::Timestamp;
+
+use super::later;
+use crate::ports::Ports;
+use crate::ports::store::{Reply, Role, Session, Statement, StoreError};
+
+/// First and longest pause before connecting again.
+const BACK_OFF_MS: (u64, u64) = (50, 5_000);
+
+pub struct Connection {
+    ports: Rc<Ports>,
+    role: Role,
+    session: Option<Box<dyn Session>>,
+    failures: u32,
+}
+
+impl Connection {
+    pub fn new(ports: Rc<Ports>, role: Role) -> Self {
+        Self { ports, role, session: None, failures: 0 }
+    }
+
+    /// Runs a pipeline. On an error the transaction is over: rolled back, lost, or committed unheard.
+    pub async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
+        if self.session.is_none() {
+            self.session = Some(self.ports.store.connect(self.role).await?);
+        }
+        let session = self.session.as_mut().expect("connected just above");
+        let result = session.run(statements).await;
+        match &result {
+            Ok(_) => self.failures = 0,
+            Err(StoreError::Database { .. }) => {
+                if session.run(vec![Statement::Rollback]).await.is_err() {
+                    self.session = None;
+                }
+            }
+            Err(_) => self.session = None,
+        }
+        result
+    }
+
+    /// The open session, for waiting on notifications.
+    pub fn session(&mut self) -> Option<&mut Box<dyn Session>> {
+        self.session.as_mut()
+    }
+
+    pub fn forget(&mut self) {
+        self.session = None;
+    }
+
+    /// Waits longer after each failure in a row.
+    pub async fn back_off(&mut self) {
+        let (first, longest) = BACK_OFF_MS;
+        let pause = (first << self.failures.min(10)).min(longest);
+        self.failures += 1;
+        let jitter = self.ports.entropy.next_u64() % (pause / 2 + 1);
+        self.ports.clock.sleep_until(later(self.ports.clock.now(), pause + jitter)).await;
+    }
+}
+
+/// The database's clock, estimated from its last answer and the node's own clock since.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DatabaseClock {
+    ahead_of_node_ms: i64,
+}
+
+impl DatabaseClock {
+    pub fn observe(&mut self, database: Timestamp, node: Timestamp) {
+        self.ahead_of_node_ms = database.as_millisecond() - node.as_millisecond();
+    }
+
+    pub fn estimate(&self, node: Timestamp) -> Timestamp {
+        super::shifted(node, self.ahead_of_node_ms)
+    }
+
+    /// The node's clock reading at which the database's clock will probably show `database`.
+    pub fn on_node(&self, database: Timestamp) -> Timestamp {
+        super::shifted(database, -self.ahead_of_node_ms)
+    }
+}
+
+/// How long a lease lasts after each renewal.
+pub const LEASE: Duration = Duration::from_secs(150);

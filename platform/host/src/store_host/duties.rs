@@ -1,0 +1,267 @@
+//! Duties: relay, timers and effects are done by one instance at a time, the holder of a lease.
+//!
+//! A lease is economy, not safety: two holders at once only send twice what consumers and guards drop. It is
+//! a row on database time with an epoch; every duty renews it in its own transaction, and so also proves that
+//! the database still commits before it acts on what it read.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures::FutureExt;
+use model::Timestamp;
+
+use super::connection::{Connection, LEASE};
+use super::execute::Replies;
+use super::tables::LEASES;
+use super::{StoreHost, later};
+use crate::ports::store::{Isolation, OnConflict, Role, Row, Statement, StoreError, Value};
+use crate::service::Service;
+use crate::signal::Signal;
+
+/// The only lease of a service's database.
+const NAME: &str = "duties";
+
+/// What a transaction wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    Relay,
+    Timers { due: Timestamp },
+    Effects,
+}
+
+/// Notification channels, one for each set of duties that a transaction can wake.
+const CHANNELS: [&str; 8] = [
+    "",
+    "relay",
+    "timers",
+    "relay+timers",
+    "effects",
+    "relay+effects",
+    "timers+effects",
+    "relay+timers+effects",
+];
+
+impl Wake {
+    /// The channel that tells the holder of all of them; `None` for nothing.
+    pub fn channel(wakes: &[Self]) -> Option<&'static str> {
+        let bits = wakes.iter().fold(0, |bits, wake| {
+            bits | match wake {
+                Self::Relay => 1,
+                Self::Timers { .. } => 2,
+                Self::Effects => 4,
+            }
+        });
+        (bits > 0).then(|| CHANNELS[bits])
+    }
+}
+
+/// The wake-ups of the duties, and whether they are ours.
+#[derive(Default)]
+pub struct Duties {
+    held: Cell<Option<Lease>>,
+    pub relay: Signal,
+    pub timers: Signal,
+    pub effects: Signal,
+    /// The next timer that the timers' task knows of.
+    pub next_timer: Cell<Option<Timestamp>>,
+    lost: RefCell<Vec<Rc<Signal>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub epoch: i64,
+    /// On the database's clock.
+    pub until: Timestamp,
+}
+
+impl Duties {
+    pub fn is_holder(&self) -> bool {
+        self.held.get().is_some()
+    }
+
+    /// Wakes what a committed transaction of this instance calls for.
+    pub fn woken_by(&self, wakes: &[Wake]) {
+        for wake in wakes {
+            match wake {
+                Wake::Relay => self.relay.send(),
+                Wake::Effects => self.effects.send(),
+                Wake::Timers { due } => {
+                    if self.next_timer.get().is_none_or(|next| *due < next) {
+                        self.timers.send();
+                    }
+                }
+            }
+        }
+    }
+
+    fn woken_from_outside(&self, channel: &str) {
+        for duty in channel.split('+') {
+            match duty {
+                "relay" => self.relay.send(),
+                "timers" => self.timers.send(),
+                "effects" => self.effects.send(),
+                _ => {}
+            }
+        }
+    }
+
+    fn lose(&self) {
+        self.held.set(None);
+        self.lost.borrow_mut().drain(..).for_each(|signal| signal.send());
+    }
+}
+
+impl<S: Service> StoreHost<S> {
+    /// Waits for the lease, does the duties while it lasts, and again.
+    pub(crate) async fn hold_duties(self: Rc<Self>) {
+        let mut connection = Connection::new(self.ports.clone(), Role::Primary);
+        loop {
+            match self.try_acquire(&mut connection).await {
+                Ok(Ok(lease)) => {
+                    self.duties.held.set(Some(lease));
+                    self.do_duties(&mut connection).await;
+                }
+                Ok(Err(free_at)) => {
+                    let node_time = self.database_clock.get().on_node(free_at);
+                    self.ports.clock.sleep_until(later(node_time, 1)).await;
+                }
+                Err(_) => connection.back_off().await,
+            }
+        }
+    }
+
+    /// All duties side by side, until the lease is lost.
+    async fn do_duties(self: &Rc<Self>, connection: &mut Connection) {
+        let lost = Rc::new(Signal::default());
+        self.duties.lost.borrow_mut().push(lost.clone());
+        self.arm_standing_timers(connection).await;
+        let relay = self.relay().boxed_local();
+        let timers = self.fire_timers().boxed_local();
+        let effects = self.run_effects().boxed_local();
+        let listen = self.listen(connection).boxed_local();
+        let all = futures::future::join4(relay, timers, effects, listen);
+        futures::select_biased! {
+            _ = lost.received().fuse() => {}
+            _ = all.fuse() => {}
+        }
+    }
+
+    async fn try_acquire(&self, connection: &mut Connection) -> Result<Result<Lease, Timestamp>, StoreError> {
+        let free: Row = vec![NAME.into(), "".into(), Value::Int(0), Value::Int(0)];
+        let mut replies = Replies(
+            connection
+                .run(vec![
+                    Statement::Begin(Isolation::ReadCommitted),
+                    Statement::Insert { table: &LEASES, row: free, on_conflict: OnConflict::DoNothing },
+                    Statement::Get { table: &LEASES, keys: vec![vec![NAME.into()]] },
+                ])
+                .await?
+                .into_iter(),
+        );
+        let (_, now) = replies.begun();
+        self.observe_database_time(now);
+        replies.changed();
+        let row = replies.rows().pop().expect("the lease was inserted just before where it was missing");
+        let until = self.lease_end(&row, now);
+        if row[1].as_text() != self.instance && now < until {
+            connection.run(vec![Statement::Rollback]).await?;
+            return Ok(Err(until));
+        }
+        let lease = Lease { epoch: row[2].as_int() + 1, until: later(now, LEASE.as_millis() as u64) };
+        let claim = Statement::UpdateIf {
+            table: &LEASES,
+            key: vec![NAME.into()],
+            expected: vec![(2, row[2].clone())],
+            set: vec![
+                (1, self.instance.as_str().into()),
+                (2, Value::Int(lease.epoch)),
+                (3, Value::Int(lease.until.as_millisecond())),
+            ],
+        };
+        let mut replies = Replies(connection.run(vec![claim, Statement::Commit]).await?.into_iter());
+        Ok(if replies.changed() == 1 { Ok(lease) } else { Err(later(now, LEASE.as_millis() as u64)) })
+    }
+
+    /// When the stored lease ends. One that claims to last longer than a lease can is void.
+    fn lease_end(&self, row: &Row, now: Timestamp) -> Timestamp {
+        let until = super::shifted(Timestamp::UNIX_EPOCH, row[3].as_int());
+        let longest = later(now, LEASE.as_millis() as u64);
+        if until > longest { now } else { until }
+    }
+
+    /// The statement that renews the lease: the second of each duty's transaction, after its begin.
+    pub(crate) fn renewal(&self) -> Statement {
+        let epoch = self.duties.held.get().map_or(-1, |lease| lease.epoch);
+        let until = later(self.database_now(), LEASE.as_millis() as u64);
+        Statement::UpdateIf {
+            table: &LEASES,
+            key: vec![NAME.into()],
+            expected: vec![(1, self.instance.as_str().into()), (2, Value::Int(epoch))],
+            set: vec![(3, Value::Int(until.as_millisecond()))],
+        }
+    }
+
+    /// Runs a duty's transaction: begin, renewal, `statements`, commit. `None` once the lease is lost.
+    /// Errors are waited out.
+    pub(crate) async fn on_duty(
+        &self,
+        connection: &mut Connection,
+        statements: &[Statement],
+    ) -> Option<Replies> {
+        loop {
+            let mut pipeline = vec![Statement::Begin(Isolation::ReadCommitted), self.renewal()];
+            pipeline.extend(statements.iter().cloned());
+            pipeline.push(Statement::Commit);
+            match connection.run(pipeline).await {
+                Ok(replies) => {
+                    let mut replies = Replies(replies.into_iter());
+                    let (_, now) = replies.begun();
+                    self.observe_database_time(now);
+                    if replies.changed() == 0 {
+                        self.duties.lose();
+                        return None;
+                    }
+                    let epoch = self.duties.held.get()?.epoch;
+                    let until = later(now, LEASE.as_millis() as u64);
+                    self.duties.held.set(Some(Lease { epoch, until }));
+                    return Some(replies);
+                }
+                Err(_) => connection.back_off().await,
+            }
+        }
+    }
+
+    /// Whether the lease still stands by the database's clock as we know it.
+    pub(crate) fn lease_stands(&self) -> bool {
+        self.duties.held.get().is_some_and(|lease| self.database_now() < lease.until)
+    }
+
+    /// Passes on what other instances commit.
+    async fn listen(&self, connection: &mut Connection) {
+        loop {
+            let mut pipeline = vec![Statement::Begin(Isolation::ReadCommitted)];
+            pipeline.extend(CHANNELS[1..].iter().map(|channel| Statement::Listen { channel }));
+            pipeline.push(Statement::Commit);
+            if connection.run(pipeline).await.is_ok() {
+                // What was committed between the claim and this moment woke nobody.
+                self.duties.woken_from_outside(CHANNELS[7]);
+                while let Some(session) = connection.session() {
+                    match session.notified().await {
+                        Ok(channel) => self.duties.woken_from_outside(channel),
+                        Err(_) => connection.forget(),
+                    }
+                }
+            }
+            connection.back_off().await;
+        }
+    }
+
+    /// Waits for a signal, but not longer than the fallback scan.
+    pub(crate) async fn woken_or_scan_due(&self, signal: &Signal) {
+        let scan = later(self.ports.clock.now(), self.settings.scan_every_ms);
+        futures::select_biased! {
+            _ = signal.received().fuse() => {}
+            _ = self.ports.clock.sleep_until(scan).fuse() => {}
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Effects: calls to the outside world, until there is a definite answer.
+//!
+//! Silence is an outcome of its own: an effect that can be queried is queried, never sent under a new key;
+//! "not found" by the other party's clock past `valid_until` is the only definite negative besides a refusal.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use http::Response;
+use model::Timestamp;
+
+use super::batch::{Batch, Item, ItemKey};
+use super::connection::Connection;
+use super::tables::EFFECTS;
+use super::{StoreHost, later, shifted};
+use crate::ports::HttpError;
+use crate::ports::store::{Role, Row, Scan, Statement, Value};
+use crate::service::{Effect, EffectAnswer, EffectStep, Service};
+
+/// First and longest pause before an effect is tried again.
+const BACK_OFF_MS: (u64, u64) = (1_000, 60_000);
+
+/// An effect as stored.
+struct Stored {
+    effect: Effect,
+    step: EffectStep,
+    tries: i64,
+}
+
+/// A call that came back, or did not.
+struct Called {
+    stored: Stored,
+    result: Result<Response<Bytes>, HttpError>,
+}
+
+/// What to do about an effect after a call.
+enum Next<C> {
+    Decide(C),
+    Later(EffectStep),
+}
+
+impl<S: Service> StoreHost<S> {
+    /// Calls and records answers until the lease is lost.
+    pub(crate) async fn run_effects(self: &Rc<Self>) {
+        let mut connection = Connection::new(self.ports.clone(), Role::Primary);
+        let mut calls: FuturesUnordered<LocalBoxFuture<'_, Called>> = FuturesUnordered::new();
+        let mut in_flight = BTreeSet::new();
+        loop {
+            let statements = [due_effects(Some(self.database_now()), self.settings.page_size), due_effects(None, 1)];
+            let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
+            let (due, next) = (replies.rows(), replies.rows());
+            self.start_calls(&due, &mut in_flight, &mut calls);
+            if calls.is_empty() {
+                self.wait_for_effect(next.first()).await;
+                continue;
+            }
+            let has_room = calls.len() < self.settings.effects_in_flight;
+            let called = futures::select_biased! {
+                called = self.gather(&mut calls).fuse() => called,
+                () = self.woken_if(has_room).fuse() => continue,
+            };
+            self.take_in(&mut connection, called, &mut in_flight).await;
+        }
+    }
+
+    /// New effects are looked at while calls are out, where there is room for more.
+    async fn woken_if(&self, has_room: bool) {
+        if has_room {
+            self.duties.effects.received().await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    fn start_calls<'a>(
+        self: &'a Rc<Self>,
+        due: &[Row],
+        in_flight: &mut BTreeSet<String>,
+        calls: &mut FuturesUnordered<LocalBoxFuture<'a, Called>>,
+    ) {
+        for row in due {
+            if calls.len() >= self.settings.effects_in_flight || !self.lease_stands() {
+                return;
+            }
+            if in_flight.insert(row[0].as_text().to_owned()) {
+                calls.push(self.call(Stored::from_row(row)).boxed_local());
+            }
+        }
+    }
+
+    async fn call(&self, stored: Stored) -> Called {
+        let call = self.service.effect_call(&stored.effect, stored.step);
+        let result = self.ports.http.call(call.party, call.request, call.timeout).await;
+        Called { stored, result }
+    }
+
+    /// The calls that are back: at least one, and whatever else is by then.
+    async fn gather(&self, calls: &mut FuturesUnordered<LocalBoxFuture<'_, Called>>) -> Vec<Called> {
+        let mut called: Vec<Called> = calls.next().await.into_iter().collect();
+        while called.len() < self.settings.batch_size
+            && let Some(Some(more)) = calls.next().now_or_never()
+        {
+            called.push(more);
+        }
+        called
+    }
+
+    async fn take_in(&self, connection: &mut Connection, called: Vec<Called>, in_flight: &mut BTreeSet<String>) {
+        let (mut items, mut delayed) = (Vec::new(), Vec::new());
+        for Called { stored, result } in called {
+            in_flight.remove(&stored.effect.id);
+            match self.judge(&stored, result) {
+                Next::Decide(command) => items.push(Item {
+                    command: Some(command),
+                    cause: format!("effect/{}/{}", S::NAME, stored.effect.id),
+                    key: ItemKey::Effect { id: stored.effect.id, tries: stored.tries },
+                }),
+                Next::Later(step) => delayed.push(self.postpone(&stored, step)),
+            }
+        }
+        if !delayed.is_empty() {
+            self.on_duty(connection, &delayed).await;
+        }
+        if !items.is_empty() {
+            self.execute(connection, Batch::of(items)).await;
+        }
+    }
+
+    fn judge(&self, stored: &Stored, result: Result<Response<Bytes>, HttpError>) -> Next<S::Command> {
+        let effect = &stored.effect;
+        let after_silence =
+            if self.service.effect_can_be_queried(effect) { EffectStep::Query } else { EffectStep::Send };
+        let response = match result {
+            Ok(response) => response,
+            // Refused means unseen: the same again.
+            Err(HttpError::Refused) => return Next::Later(stored.step),
+            Err(_) => return Next::Later(after_silence),
+        };
+        match self.service.effect_answer(effect, stored.step, &response) {
+            EffectAnswer::Definite(command) => Next::Decide(command),
+            EffectAnswer::Pending => Next::Later(after_silence),
+            EffectAnswer::Again => Next::Later(stored.step),
+            EffectAnswer::NotFound { at } => {
+                let expired = effect.valid_until.is_some_and(|until| at > until);
+                match expired.then(|| self.service.effect_expired(effect)).flatten() {
+                    Some(command) => Next::Decide(command),
+                    None => Next::Later(EffectStep::Send),
+                }
+            }
+        }
+    }
+
+    /// The row's next try, later after each one.
+    fn postpone(&self, stored: &Stored, step: EffectStep) -> Statement {
+        let (first, longest) = BACK_OFF_MS;
+        let pause = (first << stored.tries.clamp(0, 10)).min(longest);
+        let next = later(self.database_now(), pause);
+        Statement::UpdateIf {
+            table: &EFFECTS,
+            key: vec![stored.effect.id.as_str().into()],
+            expected: vec![(4, Value::Int(stored.tries))],
+            set: vec![
+                (3, Value::Int(if step == EffectStep::Query { 1 } else { 0 })),
+                (4, Value::Int(stored.tries + 1)),
+                (5, Value::Int(next.as_millisecond())),
+            ],
+        }
+    }
+
+    async fn wait_for_effect(&self, next: Option<&Row>) {
+        let scan = later(self.ports.clock.now(), self.settings.scan_every_ms);
+        let due = next.map(|row| shifted(Timestamp::UNIX_EPOCH, row[5].as_int()));
+        let wait_until = due.map_or(scan, |due| self.database_clock.get().on_node(due).min(scan));
+        futures::select_biased! {
+            _ = self.duties.effects.received().fuse() => {}
+            _ = self.ports.clock.sleep_until(wait_until).fuse() => {}
+        }
+    }
+}
+
+impl Stored {
+    fn from_row(row: &Row) -> Self {
+        let valid_until = match &row[2] {
+            Value::Int(at) => Some(shifted(Timestamp::UNIX_EPOCH, *at)),
+            _ => None,
+        };
+        let id = row[0].as_text().to_owned();
+        let effect = Effect { id, valid_until, payload: row[1].as_bytes().clone() };
+        let step = if row[3].as_int() == 1 { EffectStep::Query } else { EffectStep::Send };
+        Self { effect, step, tries: row[4].as_int() }
+    }
+}
+
+fn due_effects(up_to: Option<Timestamp>, limit: usize) -> Statement {
+    Statement::Scan(Scan {
+        table: &EFFECTS,
+        index: Some("next"),
+        prefix: Vec::new(),
+        after: None,
+        up_to: up_to.map(|at| Value::Int(at.as_millisecond())),
+        limit,
+    })
+}

@@ -1,0 +1,463 @@
+//! The transaction of a batch: guards, locks, states, decisions, writes, commit.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use model::Timestamp;
+
+use super::batch::{Batch, Item, ItemKey, PositionGuard};
+use super::cache::Cached;
+use super::connection::Connection;
+use super::tables::{EVENTS, HEADS};
+use super::writes::{Head, Writes};
+use super::{StoreHost, count};
+use crate::http_api::Problem;
+use crate::ports::store::{
+    Isolation, LockMode, LockWait, OnConflict, Reply, Row, Scan, Statement, StoreError, Value,
+};
+use crate::service::{Access, Lookup, LookupKind, LookupResult, Service, StreamId, View};
+use contracts::stored::Payload;
+
+/// Inbox rows are kept this long.
+const INBOX_KEPT_MS: i64 = 7 * 24 * 3_600_000;
+/// Conflicts in a row after which a batch is taken apart.
+const CONFLICTS_BEFORE_SINGLES: u32 = 3;
+
+/// What became of an item.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Decided(Option<StoredAnswer>),
+    /// Taken before; with the answer that was stored then.
+    Duplicate(Option<StoredAnswer>),
+    /// The idempotency key was used for something else.
+    KeyReused,
+    /// Waits for its predecessors.
+    Parked,
+    /// Cannot be decoded: kept aside.
+    DeadLetter,
+}
+
+/// An answer as the inbox keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+/// The end of a batch.
+#[derive(Debug)]
+pub enum Executed {
+    Done {
+        outcomes: Vec<Outcome>,
+        /// Streams (source, topic) whose next message is parked.
+        successors: Vec<(String, String)>,
+    },
+    /// Another owner has claimed the partition, or moved its position.
+    Fenced,
+}
+
+/// The first pipeline of the transaction, and what its replies will mean.
+struct Opening {
+    streams: BTreeMap<StreamId, Named>,
+    lookups: Vec<Lookup>,
+    statements: Vec<Statement>,
+}
+
+/// A stream that the batch names.
+#[derive(Clone, Copy)]
+struct Named {
+    access: Access,
+    /// Its head is inserted first, for it may be missing.
+    is_inserted: bool,
+}
+
+impl<S: Service> StoreHost<S> {
+    /// Decides a batch exactly once: retries conflicts and unknown outcomes until there is an answer.
+    pub(crate) async fn execute(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
+        let mut conflicts = 0;
+        loop {
+            match self.transact(connection, &batch).await {
+                Ok(executed) => return executed,
+                Err(error) if error.is_conflict() => {
+                    count(&self.counters.conflicts, 1);
+                    conflicts += 1;
+                    if conflicts >= CONFLICTS_BEFORE_SINGLES && batch.items.len() > 1 {
+                        return Box::pin(self.execute_singly(connection, batch)).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(instance = %self.instance, %error, "transaction failed, trying again");
+                    connection.back_off().await;
+                }
+            }
+        }
+    }
+
+    async fn execute_singly(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
+        let mut all = (Vec::new(), Vec::new());
+        for single in batch.singles() {
+            match self.execute(connection, single).await {
+                Executed::Done { outcomes, successors } => {
+                    all.0.extend(outcomes);
+                    all.1.extend(successors);
+                }
+                Executed::Fenced => return Executed::Fenced,
+            }
+        }
+        Executed::Done { outcomes: all.0, successors: all.1 }
+    }
+
+    async fn transact(
+        &self,
+        connection: &mut Connection,
+        batch: &Batch<S::Command>,
+    ) -> Result<Executed, StoreError> {
+        let opening = self.open(batch);
+        let mut replies = Replies(connection.run(opening.statements).await?.into_iter());
+        count(&self.counters.transactions, 1);
+        let database_time = replies.begun();
+        self.observe_database_time(database_time.1);
+        if batch.position.is_some() && replies.changed() == 0 {
+            connection.run(vec![Statement::Rollback]).await?;
+            return Ok(Executed::Fenced);
+        }
+        let sorted = sort_items(batch, &mut replies);
+        let (heads, stale, mut states) = self.read_heads(&opening.streams, &mut replies);
+        let lookups: Vec<LookupResult> = opening.lookups.iter().map(|_| replies.lookup()).collect();
+        self.reload(connection, &stale, &mut states).await?;
+        let mut writes = Writes::new(S::NAME, heads, database_time.0, self.ports.clock.now());
+        let outcomes = self.decide_all(batch, sorted.fates, &mut states, &lookups, database_time.1, &mut writes);
+        let (statements, duties) = writes.finish(self.duties.is_holder());
+        let replies = connection.run(statements).await?;
+        debug_assert_eq!(replies.last(), Some(&Reply::Committed));
+        self.keep(states, opening.streams, duties.heads);
+        self.duties.woken_by(&duties.wakes);
+        Ok(Executed::Done { outcomes, successors: sorted.successors })
+    }
+
+    /// Begin, guards, locks in key order, lookups: one pipeline.
+    fn open(&self, batch: &Batch<S::Command>) -> Opening {
+        let mut statements = vec![Statement::Begin(Isolation::ReadCommitted)];
+        statements.extend(batch.position.as_ref().map(PositionGuard::statement));
+        let expires_ms = self.database_now().as_millisecond() + INBOX_KEPT_MS;
+        for item in &batch.items {
+            statements.extend(item.key.guards(expires_ms));
+        }
+        let streams = self.named_streams(batch);
+        for (stream, Named { access, is_inserted }) in &streams {
+            if *is_inserted {
+                let row = vec![stream.to_value(), Value::Int(0), "".into()];
+                statements.push(Statement::Insert { table: &HEADS, row, on_conflict: OnConflict::DoNothing });
+            }
+            let mode = match access {
+                Access::Read => LockMode::Share,
+                Access::Write => LockMode::Update,
+            };
+            let keys = vec![vec![stream.to_value()]];
+            statements.push(Statement::Lock { table: &HEADS, keys, mode, wait: LockWait::Wait });
+        }
+        let lookups = match &batch.items[..] {
+            [Item { command: Some(command), .. }] => self.service.lookups(command),
+            _ => Vec::new(),
+        };
+        statements.extend(lookups.iter().map(lookup_statement));
+        Opening { streams, lookups, statements }
+    }
+
+    /// The union of all streams of the batch, each in the strongest mode needed.
+    fn named_streams(&self, batch: &Batch<S::Command>) -> BTreeMap<StreamId, Named> {
+        let cache = self.cache.borrow();
+        let mut streams: BTreeMap<StreamId, Named> = BTreeMap::new();
+        for stream in batch.items.iter().flat_map(|item| &item.command).flat_map(|c| self.service.streams(c)) {
+            let is_inserted = !cache.knows(&stream.id);
+            let named = streams.entry(stream.id).or_insert(Named { access: stream.access, is_inserted });
+            named.access = named.access.max(stream.access);
+        }
+        streams
+    }
+
+    /// Head rows, the streams whose cached state is behind, and the states to start from.
+    #[allow(clippy::type_complexity)]
+    fn read_heads(
+        &self,
+        streams: &BTreeMap<StreamId, Named>,
+        replies: &mut Replies,
+    ) -> (BTreeMap<StreamId, Head>, Vec<(StreamId, u64)>, BTreeMap<StreamId, S::State>) {
+        let mut cache = self.cache.borrow_mut();
+        let (mut heads, mut stale, mut states) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        for (stream, Named { access, is_inserted }) in streams {
+            if *is_inserted {
+                replies.changed();
+            }
+            let row = replies.rows().pop().expect("the head was inserted just before where it was missing");
+            let head = Head::from_row(&row, *access);
+            let cached = match access {
+                Access::Write => cache.take(stream),
+                Access::Read => cache.get(stream).cloned(),
+            };
+            let (version, state) = match cached {
+                Some(cached) if cached.version <= head.version => (cached.version, cached.state),
+                _ => (0, S::State::default()),
+            };
+            if version < head.version {
+                stale.push((stream.clone(), version));
+            }
+            states.insert(stream.clone(), state);
+            heads.insert(stream.clone(), head);
+        }
+        (heads, stale, states)
+    }
+
+    /// Folds the events that stale states have not seen.
+    async fn reload(
+        &self,
+        connection: &mut Connection,
+        stale: &[(StreamId, u64)],
+        states: &mut BTreeMap<StreamId, S::State>,
+    ) -> Result<(), StoreError> {
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let scans = stale.iter().map(|(stream, version)| {
+            Statement::Scan(Scan {
+                table: &EVENTS,
+                index: None,
+                prefix: vec![stream.to_value()],
+                after: Some(vec![Value::Int(*version as i64)]),
+                up_to: None,
+                limit: usize::MAX,
+            })
+        });
+        let mut replies = Replies(connection.run(scans.collect()).await?.into_iter());
+        for (stream, _) in stale {
+            let state = states.get_mut(stream).expect("every stale stream was read");
+            for row in replies.rows() {
+                let event = S::Event::decode(row[2].as_bytes().clone());
+                let event = event.expect("stored events were written by this service and stay readable");
+                self.service.apply(state, &event);
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_all(
+        &self,
+        batch: &Batch<S::Command>,
+        fates: Vec<Fate>,
+        states: &mut BTreeMap<StreamId, S::State>,
+        lookups: &[LookupResult],
+        database_time: Timestamp,
+        writes: &mut Writes,
+    ) -> Vec<Outcome> {
+        let absent = S::State::default();
+        let now = self.ports.clock.now();
+        let mut outcomes = Vec::with_capacity(batch.items.len());
+        for (item, fate) in batch.items.iter().zip(fates) {
+            outcomes.push(match fate {
+                Fate::Take => {
+                    writes.take(item);
+                    let view = View::new(states, lookups, &absent, database_time);
+                    let decided = item.command.as_ref().map(|command| self.service.decide(now, command, &view));
+                    Outcome::Decided(self.enact(item, decided, states, writes))
+                }
+                Fate::Duplicate(answer) => {
+                    count(&self.counters.duplicates, 1);
+                    writes.drop_parked(item);
+                    Outcome::Duplicate(answer)
+                }
+                Fate::KeyReused => Outcome::KeyReused,
+                Fate::Park => {
+                    count(&self.counters.parked, 1);
+                    writes.park(item);
+                    Outcome::Parked
+                }
+                Fate::Dead => {
+                    count(&self.counters.dead_letters, 1);
+                    writes.bury(item);
+                    Outcome::DeadLetter
+                }
+            });
+        }
+        outcomes
+    }
+
+    /// Applies a decision to the states and turns it into writes; gives the answer for who waits.
+    fn enact(
+        &self,
+        item: &Item<S::Command>,
+        decided: Option<Result<crate::Decision<S::Event>, crate::Reject<S::Event>>>,
+        states: &mut BTreeMap<StreamId, S::State>,
+        writes: &mut Writes,
+    ) -> Option<StoredAnswer> {
+        let (decision, refusal) = match decided? {
+            Ok(decision) => (decision, None),
+            Err(reject) => (reject.decision, Some(reject.problem)),
+        };
+        count(&self.counters.decisions, 1);
+        for (stream, event) in &decision.events {
+            let state = states.get_mut(stream).unwrap_or_else(|| panic!("{stream} was not named"));
+            self.service.apply(state, event);
+            writes.event(stream, event.encode(), &item.cause);
+        }
+        let answer = match (&refusal, &decision.answer) {
+            (Some(problem), _) => {
+                count(&self.counters.rejects, 1);
+                Some(StoredAnswer { status: problem.status, body: problem.response().into_body() })
+            }
+            (None, Some(answer)) => Some(StoredAnswer {
+                status: answer.status,
+                body: serde_json::to_vec(&answer.body).expect("JSON values serialise").into(),
+            }),
+            (None, None) => None,
+        };
+        writes.decision(decision, &item.cause);
+        if let ItemKey::Http { scope, key, .. } = &item.key {
+            let stored = answer.clone().unwrap_or(StoredAnswer { status: 204, body: Bytes::new() });
+            writes.answer(scope, key, &stored);
+            return Some(stored);
+        }
+        answer
+    }
+
+    /// Keeps the states that this transaction made current.
+    fn keep(
+        &self,
+        states: BTreeMap<StreamId, S::State>,
+        streams: BTreeMap<StreamId, Named>,
+        mut heads: BTreeMap<StreamId, Head>,
+    ) {
+        let mut cache = self.cache.borrow_mut();
+        for (stream, state) in states {
+            let head = heads.remove(&stream).expect("every state has its head");
+            if streams[&stream].access == Access::Write || !cache.knows(&stream) {
+                cache.put(stream, Cached { version: head.version, state });
+            }
+        }
+    }
+}
+
+/// What the guards say about an item.
+enum Fate {
+    Take,
+    Duplicate(Option<StoredAnswer>),
+    KeyReused,
+    Park,
+    Dead,
+}
+
+struct Sorted {
+    fates: Vec<Fate>,
+    successors: Vec<(String, String)>,
+}
+
+fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
+    let mut sorted = Sorted { fates: Vec::with_capacity(batch.items.len()), successors: Vec::new() };
+    // Within a batch a message's predecessor can stand right before it.
+    let mut last_taken: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for item in &batch.items {
+        let fate = match &item.key {
+            ItemKey::Message { source, topic, sequence, .. } => {
+                let stored = replies.rows().first().map_or(0, |row| row[2].as_int() as u64);
+                let has_successor = !replies.rows().is_empty();
+                let last = last_taken.entry((source, topic)).or_insert(stored);
+                if *sequence <= *last {
+                    Fate::Duplicate(None)
+                } else if *sequence == *last + 1 {
+                    *last = *sequence;
+                    if has_successor {
+                        sorted.successors.push((source.clone(), topic.clone()));
+                    }
+                    Fate::Take
+                } else {
+                    Fate::Park
+                }
+            }
+            ItemKey::Dead { .. } => Fate::Dead,
+            ItemKey::Http { hash, .. } => {
+                let inserted = replies.changed() == 1;
+                let row = replies.rows().pop();
+                if inserted { Fate::Take } else { repeated_request(row, *hash) }
+            }
+            ItemKey::Timer { .. } | ItemKey::Effect { .. } => match replies.changed() {
+                1 => Fate::Take,
+                _ => Fate::Duplicate(None),
+            },
+        };
+        sorted.fates.push(fate);
+    }
+    sorted
+}
+
+/// The fate of an HTTP command whose inbox row was there before.
+fn repeated_request(row: Option<Row>, hash: i64) -> Fate {
+    let Some(row) = row else {
+        // Expired between the two statements: as good as never seen, and refused once.
+        return Fate::KeyReused;
+    };
+    if row[2].as_int() != hash {
+        return Fate::KeyReused;
+    }
+    let status = u16::try_from(row[3].as_int()).expect("the status column holds HTTP status codes");
+    Fate::Duplicate(Some(StoredAnswer { status, body: row[4].as_bytes().clone() }))
+}
+
+pub(super) fn lookup_statement(lookup: &Lookup) -> Statement {
+    match lookup.kind {
+        LookupKind::Count => {
+            let Lookup { table, index, prefix, .. } = lookup.clone();
+            assert!(lookup.after.is_none() && lookup.up_to.is_none(), "a count has a prefix only");
+            Statement::Count { table, index, prefix }
+        }
+        LookupKind::Rows { limit } => {
+            let Lookup { table, index, prefix, after, up_to, .. } = lookup.clone();
+            Statement::Scan(Scan { table, index, prefix, after, up_to, limit })
+        }
+    }
+}
+
+/// Replies in the order of their statements. A reply of another kind is a programmer error.
+pub(crate) struct Replies(pub std::vec::IntoIter<Reply>);
+
+impl Replies {
+    fn next(&mut self) -> Reply {
+        self.0.next().expect("one reply per statement")
+    }
+
+    /// The transaction's id and the database's time.
+    pub fn begun(&mut self) -> (u64, Timestamp) {
+        match self.next() {
+            Reply::Begun { transaction, now } => (transaction, now),
+            other => panic!("expected the begin's reply, got {other:?}"),
+        }
+    }
+
+    pub fn changed(&mut self) -> u64 {
+        match self.next() {
+            Reply::Changed(rows) => rows,
+            other => panic!("expected a row count, got {other:?}"),
+        }
+    }
+
+    pub fn rows(&mut self) -> Vec<Row> {
+        match self.next() {
+            Reply::Rows(rows) => rows,
+            other => panic!("expected rows, got {other:?}"),
+        }
+    }
+
+    pub fn lookup(&mut self) -> LookupResult {
+        match self.next() {
+            Reply::Rows(rows) => LookupResult::Rows(rows),
+            Reply::Count(count) => LookupResult::Count(count),
+            other => panic!("expected a lookup's reply, got {other:?}"),
+        }
+    }
+}
+
+/// The problem for a key that was used with another payload.
+pub(super) fn key_reused() -> Problem {
+    Problem::unprocessable(
+        "idempotency-key-reused",
+        "this Idempotency-Key was used with another payload; use a new key for a new request",
+    )
+}

@@ -1,0 +1,267 @@
+//! Inputs: records of the log, from the stored position on, fenced by a claim.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use contracts::{Headers, Message};
+
+use super::StoreHost;
+use super::batch::{Batch, Item, ItemKey, PositionGuard};
+use super::connection::Connection;
+use super::execute::{Executed, Replies};
+use super::tables::{INPUTS, PARKED};
+use crate::ports::log::{LogConsumer, LogEvent, LogRecord};
+use crate::ports::store::{
+    Isolation, LockMode, LockWait, OnConflict, Role, Row, Scan, Statement, StoreError, Value,
+};
+use crate::service::Service;
+
+/// A partition that is ours.
+#[derive(Clone, Copy, Debug)]
+struct Claimed {
+    next: i64,
+    claim: i64,
+}
+
+type Partition = (String, i32);
+
+impl<S: Service> StoreHost<S> {
+    /// Consumes the service's topics until the process ends.
+    pub(crate) async fn consume(self: Rc<Self>) {
+        let topics = contracts::topics::consumed_by(S::NAME);
+        let mut consumer = self.ports.log.consumer(S::NAME, &topics);
+        let mut connection = Connection::new(self.ports.clone(), Role::Primary);
+        let mut claimed: BTreeMap<Partition, Claimed> = BTreeMap::new();
+        loop {
+            match consumer.poll().await {
+                LogEvent::Assigned(partitions) => {
+                    self.claim_all(&mut connection, partitions, consumer.as_mut(), &mut claimed).await;
+                }
+                LogEvent::Revoked(partitions) => {
+                    claimed.retain(|partition, _| !partitions.contains(partition));
+                }
+                LogEvent::OutOfRange { topic, partition, position, start, end } => {
+                    // Read on neither side of a hole: the partition stands until somebody looks.
+                    tracing::error!(instance = %self.instance, topic, partition, position, start, end,
+                        "input position is outside the log: partition halted");
+                    claimed.remove(&(topic, partition));
+                }
+                LogEvent::Records { topic, partition, records } => {
+                    let partition = (topic, partition);
+                    self.take_records(&mut connection, partition, records, consumer.as_mut(), &mut claimed).await;
+                }
+            }
+        }
+    }
+
+    /// Raises the claim on each partition, which fences its former owner, and seeks to its position.
+    async fn claim_all(
+        &self,
+        connection: &mut Connection,
+        partitions: Vec<Partition>,
+        consumer: &mut dyn LogConsumer,
+        claimed: &mut BTreeMap<Partition, Claimed>,
+    ) {
+        if partitions.is_empty() {
+            return;
+        }
+        let claims = loop {
+            match self.try_claim(connection, &partitions).await {
+                Ok(claims) => break claims,
+                Err(_) => connection.back_off().await,
+            }
+        };
+        for ((topic, partition), claim) in partitions.into_iter().zip(claims) {
+            consumer.seek(&topic, partition, claim.next);
+            claimed.insert((topic, partition), claim);
+        }
+    }
+
+    async fn try_claim(
+        &self,
+        connection: &mut Connection,
+        partitions: &[Partition],
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let mut statements = vec![Statement::Begin(Isolation::ReadCommitted)];
+        for partition in partitions {
+            let row = [position_key(partition), vec![Value::Int(0), Value::Int(0)]].concat();
+            let keys = vec![position_key(partition)];
+            statements.push(Statement::Insert { table: &INPUTS, row, on_conflict: OnConflict::DoNothing });
+            let (mode, wait) = (LockMode::Update, LockWait::Wait);
+            statements.push(Statement::Lock { table: &INPUTS, keys, mode, wait });
+        }
+        let mut replies = Replies(connection.run(statements).await?.into_iter());
+        replies.begun();
+        let mut claims = Vec::with_capacity(partitions.len());
+        let mut updates = Vec::with_capacity(partitions.len() + 1);
+        for partition in partitions {
+            replies.changed();
+            let row = replies.rows().pop().expect("the position was inserted just before where it was missing");
+            let claim = Claimed { next: row[2].as_int(), claim: row[3].as_int() + 1 };
+            updates.push(Statement::UpdateIf {
+                table: &INPUTS,
+                key: position_key(partition),
+                expected: Vec::new(),
+                set: vec![(3, Value::Int(claim.claim))],
+            });
+            claims.push(claim);
+        }
+        updates.push(Statement::Commit);
+        connection.run(updates).await?;
+        Ok(claims)
+    }
+
+    async fn take_records(
+        &self,
+        connection: &mut Connection,
+        partition: Partition,
+        records: Vec<LogRecord>,
+        consumer: &mut dyn LogConsumer,
+        claimed: &mut BTreeMap<Partition, Claimed>,
+    ) {
+        let Some(mut at) = claimed.get(&partition).copied() else { return };
+        let mut items: Vec<(i64, Item<S::Command>)> =
+            records.into_iter().map(|record| (record.offset, self.item_of(&partition, record))).collect();
+        items.retain(|(offset, _)| *offset >= at.next);
+        while !items.is_empty() {
+            let size = self.batch_length(&items);
+            let rest = items.split_off(size);
+            let to = items.last().expect("a batch is never empty").0 + 1;
+            let (topic, number) = partition.clone();
+            let position = PositionGuard { topic, partition: number, claim: at.claim, from: at.next, to };
+            let items_now = std::mem::replace(&mut items, rest).into_iter().map(|(_, item)| item).collect();
+            let batch = Batch { position: Some(position), items: items_now };
+            match self.execute(connection, batch).await {
+                Executed::Done { successors, .. } => {
+                    at.next = to;
+                    claimed.insert(partition.clone(), at);
+                    self.take_parked(connection, successors).await;
+                }
+                Executed::Fenced => match self.position_of(connection, &partition).await {
+                    // Our own commit whose answer was lost: go on behind it.
+                    Claimed { next, claim } if claim == at.claim => {
+                        at.next = next;
+                        claimed.insert(partition.clone(), at);
+                        items.clear();
+                        consumer.seek(&partition.0, partition.1, next);
+                    }
+                    _ => {
+                        tracing::info!(instance = %self.instance, ?partition, "fenced by a newer claim");
+                        claimed.remove(&partition);
+                        return;
+                    }
+                },
+            }
+        }
+        consumer.report(&partition.0, partition.1, at.next);
+    }
+
+    /// Items up to the batch size; one that needs lookups stands alone.
+    fn batch_length(&self, items: &[(i64, Item<S::Command>)]) -> usize {
+        let alone = |item: &Item<S::Command>| {
+            item.command.as_ref().is_some_and(|command| !self.service.lookups(command).is_empty())
+        };
+        if alone(&items[0].1) {
+            return 1;
+        }
+        let limit = items.len().min(self.settings.batch_size);
+        items[..limit].iter().position(|(_, item)| alone(item)).unwrap_or(limit)
+    }
+
+    async fn position_of(&self, connection: &mut Connection, partition: &Partition) -> Claimed {
+        loop {
+            let statements = vec![
+                Statement::Begin(Isolation::ReadCommitted),
+                Statement::Get { table: &INPUTS, keys: vec![position_key(partition)] },
+                Statement::Commit,
+            ];
+            if let Ok(replies) = connection.run(statements).await {
+                let mut replies = Replies(replies.into_iter());
+                replies.begun();
+                let row: Row = replies.rows().pop().expect("a claimed position has its row");
+                return Claimed { next: row[2].as_int(), claim: row[3].as_int() };
+            }
+            connection.back_off().await;
+        }
+    }
+
+    /// Takes in parked messages whose gap has closed, as far as they go.
+    async fn take_parked(&self, connection: &mut Connection, mut streams: Vec<(String, String)>) {
+        while let Some((source, topic)) = streams.pop() {
+            let rows = self.parked_of(connection, &source, &topic).await;
+            let items: Vec<_> = rows.iter().filter_map(|row| self.parked_item(row)).collect();
+            for item in items {
+                if let Executed::Done { successors, .. } = self.execute(connection, Batch::of(vec![item])).await
+                    && successors.is_empty()
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn parked_of(&self, connection: &mut Connection, source: &str, topic: &str) -> Vec<Row> {
+        let scan = Scan {
+            table: &PARKED,
+            index: None,
+            prefix: vec![source.into(), topic.into()],
+            after: None,
+            up_to: None,
+            limit: self.settings.page_size,
+        };
+        loop {
+            let statements =
+                vec![Statement::Begin(Isolation::ReadCommitted), Statement::Scan(scan.clone()), Statement::Commit];
+            if let Ok(replies) = connection.run(statements).await {
+                let mut replies = Replies(replies.into_iter());
+                replies.begun();
+                return replies.rows();
+            }
+            connection.back_off().await;
+        }
+    }
+
+    fn parked_item(&self, row: &Row) -> Option<Item<S::Command>> {
+        let (source, topic) = (row[0].as_text().to_owned(), row[1].as_text().to_owned());
+        let payload = row[4].as_bytes().clone();
+        let message = Message::decode(&topic, payload.clone()).ok()?;
+        let event_id = row[3].as_text().to_owned();
+        let sequence = row[2].as_int() as u64;
+        Some(Item {
+            command: self.service.on_message(&message),
+            cause: event_id.clone(),
+            key: ItemKey::Message { source, topic, sequence, payload, event_id, parked: true },
+        })
+    }
+
+    fn item_of(&self, (topic, partition): &Partition, record: LogRecord) -> Item<S::Command> {
+        let pairs = record.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
+        let headers = Headers::from_pairs(pairs);
+        let message = Message::decode(topic, record.value.clone());
+        let payload = record.value;
+        match (headers, message) {
+            (Some(headers), Ok(message)) => Item {
+                command: self.service.on_message(&message),
+                cause: headers.event_id.clone(),
+                key: ItemKey::Message {
+                    source: headers.source,
+                    topic: topic.clone(),
+                    sequence: headers.sequence,
+                    payload,
+                    event_id: headers.event_id,
+                    parked: false,
+                },
+            },
+            (headers, message) => {
+                let why = message.err().map_or("its headers are missing".to_owned(), |error| error.to_string());
+                let cause = format!("{topic}/{partition}@{}", record.offset);
+                let (topic, partition, offset) = (topic.clone(), *partition, record.offset);
+                Item { command: None, cause, key: ItemKey::Dead { headers, topic, partition, offset, payload, why } }
+            }
+        }
+    }
+}
+
+fn position_key((topic, partition): &Partition) -> Vec<Value> {
+    vec![topic.as_str().into(), Value::Int((*partition).into())]
+}
