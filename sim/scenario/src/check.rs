@@ -13,7 +13,7 @@ use crate::run::Run;
 use crate::scenario::{Day, Scenario};
 use crate::text::diagnostics::Draft;
 use crate::text::tree::Node;
-use crate::when::{TimeError, When, instant, next_day, weekday_name};
+use crate::when::{TimeError, When, weekday_name};
 
 /// Reports what does not fit together.
 pub(crate) fn check(scenario: &Scenario, calendar: &Calendar, root: &Node, context: &Context<'_>) {
@@ -46,7 +46,8 @@ impl Checker<'_> {
     fn refuse_time(&self, path: &str, error: &TimeError) {
         let hint = match error {
             TimeError::Repeated(local, before, after) => {
-                Some(format!("write which: {local}{before} or {local}{after}"))
+                let [before, after] = [before, after].map(|offset| When::At(*local, Some(*offset)));
+                Some(format!("write which: {before} or {after}"))
             }
             _ => None,
         };
@@ -66,16 +67,17 @@ impl Checker<'_> {
     fn start(&self) -> bool {
         let start = self.scenario.market.start;
         let mistakes = self.context.mistakes();
-        if let Err(error) = instant(self.calendar.zone(), start, None) {
+        if let Err(error) = self.calendar.instant(start, None) {
             self.refuse_time("market.start", &error);
         } else if !self.calendar.is_session(start.date()) {
             let message =
                 format!("{} is not a session of {}", day_name(start.date()), self.scenario.market.venue);
-            let mut session = next_day(start.date());
-            while !self.calendar.is_session(session) {
-                session = next_day(session);
-            }
-            self.refuse("market.start", message, Some(format!("the next one is {}", day_name(session))));
+            let next = self.calendar.next_session(start.date());
+            self.refuse(
+                "market.start",
+                message,
+                next.map(|next| format!("the next one is {}", day_name(next))),
+            );
         }
         self.context.mistakes() == mistakes
     }

@@ -7,7 +7,7 @@ use crate::calendar::Calendar;
 use crate::fault::Occurs;
 use crate::load::Load;
 use crate::scenario::{Day, Scenario, Until};
-use crate::when::{TimeError, When, instant, next_day};
+use crate::when::{TimeError, When, next_day};
 
 /// Moments later than this after the start are mistakes, not plans.
 const LONGEST: SignedDuration = SignedDuration::from_hours(62 * 24);
@@ -35,23 +35,23 @@ impl Scenario {
     /// The instants that frame the run.
     pub fn run(&self, calendar: &Calendar) -> Result<Run, TimeError> {
         let market = &self.market;
-        let start = instant(calendar.zone(), market.start, None)?;
+        let start = calendar.instant(market.start, None)?;
         let first_day = market.start.date();
         let end = match market.until {
             Until::Settled => start + LONGEST,
-            Until::At(local) => instant(calendar.zone(), local, None)?,
+            Until::At(local) => calendar.instant(local, None)?,
             Until::After(span) => SignedDuration::try_from(span.0)
                 .map_or(Timestamp::MAX, |span| start.checked_add(span).unwrap_or(Timestamp::MAX)),
         };
         if end > start + LONGEST {
             return Err(TimeError::TooLong(LONGEST.as_hours() / 24));
         }
-        let last_day = end.to_zoned(calendar.zone().clone()).date();
+        let last_day = last_day_before(end, calendar);
         let mut run = Run { start, end, trading: Vec::new(), first_day, last_day };
         run.trading = self.trading_dates(&run, calendar);
         if market.until == Until::Settled {
             run.end = self.last_moment(&run, calendar)?;
-            run.last_day = run.end.to_zoned(calendar.zone().clone()).date();
+            run.last_day = calendar.local(end).date();
         }
         Ok(run)
     }
@@ -73,8 +73,8 @@ impl Scenario {
 
     fn last_moment(&self, run: &Run, calendar: &Calendar) -> Result<Timestamp, TimeError> {
         let last_trading = run.trading.last().copied().unwrap_or(run.first_day);
-        let settles = next_day(calendar.settlement_date(last_trading));
-        let midnight = instant(calendar.zone(), settles.to_datetime(jiff::civil::Time::midnight()), None)?;
+        let settles = next_day(calendar.settlement_date(last_trading)?);
+        let midnight = calendar.instant(settles.to_datetime(jiff::civil::Time::midnight()), None)?;
         let loads = self.loads.iter().flat_map(|load| [load.from, load.to]);
         let faults = self.faults.iter().flat_map(|fault| match fault.occurs {
             Occurs::At { at } => [at, at],
@@ -87,10 +87,15 @@ impl Scenario {
     }
 }
 
+/// The day of the last moment before `end`.
+fn last_day_before(end: Timestamp, calendar: &Calendar) -> Date {
+    calendar.local(end - SignedDuration::from_nanos(1)).date()
+}
+
 impl Run {
-    /// Session days from the first to the last day of the run.
+    /// The session days of the run.
     pub fn sessions(&self, calendar: &Calendar) -> Vec<Date> {
-        self.days().filter(|day| calendar.is_session(*day)).collect()
+        self.days().filter(|day| calendar.is_open_between(*day, self.start, self.end)).collect()
     }
 
     fn days(&self) -> impl Iterator<Item = Date> + use<> {
@@ -105,12 +110,15 @@ impl Run {
         let named = self.days().filter(|date| day.is(*date));
         match (day, until) {
             (Day::Weekday(_), Until::Settled) => named.take(1).collect(),
-            (Day::Weekday(_), _) => named.filter(|date| calendar.is_session(*date)).collect(),
+            (Day::Weekday(_), _) => {
+                self.sessions(calendar).into_iter().filter(|date| day.is(*date)).collect()
+            }
             (Day::Date(_), _) => named.collect(),
         }
     }
 
-    /// The windows from `from` to `to`: one on each of `days` where both are bare times of day, else one.
+    /// The windows from `from` to `to`. Where both are bare times of day: one on each of `days` that lies in the
+    /// run, and at least one. Else the one that they name.
     pub(crate) fn windows(
         &self,
         from: When,
@@ -118,12 +126,12 @@ impl Run {
         days: &[Date],
         calendar: &Calendar,
     ) -> Result<Vec<Window>, WindowError> {
-        let windows = match (from, to) {
+        let mut windows = match (from, to) {
             (When::EverySession(from), When::EverySession(to)) => days
                 .iter()
                 .map(|day| {
                     let at = |key, time| {
-                        instant(calendar.zone(), day.to_datetime(time), None).map_err(|error| (key, error))
+                        calendar.instant(day.to_datetime(time), None).map_err(|error| (key, error))
                     };
                     Ok((at("from", from)?, at("to", to)?))
                 })
@@ -134,11 +142,13 @@ impl Run {
         if windows.iter().any(|(from, to)| to <= from) {
             return Err(("to", TimeError::Empty(from, to)));
         }
-        if let Some((from, _)) = windows.iter().find(|(from, _)| *from < self.start) {
-            return Err(("from", TimeError::BeforeStart(*from, self.start)));
-        }
-        match windows.iter().find(|(_, to)| *to > self.end) {
-            Some((_, to)) => Err(("to", TimeError::AfterEnd(*to, self.end))),
+        let first = windows.first().copied();
+        windows.retain(|(from, to)| self.start <= *from && *to <= self.end);
+        match first.filter(|_| windows.is_empty()) {
+            Some((from, _)) if from < self.start => {
+                Err(("from", TimeError::BeforeStart(calendar.local(from), calendar.local(self.start))))
+            }
+            Some((_, to)) => Err(("to", TimeError::AfterEnd(calendar.local(to), calendar.local(self.end)))),
             None => Ok(windows),
         }
     }

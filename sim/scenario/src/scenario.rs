@@ -35,7 +35,7 @@ pub struct Scenario {
 impl Scenario {
     /// The file that says the same, with every default written out.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(&toml::Value::try_from(self)?)
+        toml::to_string(self)
     }
 }
 

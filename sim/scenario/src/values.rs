@@ -154,7 +154,7 @@ impl Draw for TimeSpan {
 }
 
 fn time_step(min: TimeSpan, max: TimeSpan) -> u64 {
-    let whole = |span: TimeSpan| span.0.as_nanos() % 1_000_000 == 0;
+    let whole = |span: TimeSpan| span.0.as_nanos().is_multiple_of(1_000_000);
     if whole(min) && whole(max) { 1_000_000 } else { 1 }
 }
 

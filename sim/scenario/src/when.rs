@@ -7,7 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::Offset;
 use serde::{Serialize, Serializer};
 
 use crate::calendar::Calendar;
@@ -40,9 +40,11 @@ pub enum TimeError {
     #[error("{0} is never at UTC offset {1}")]
     OtherOffset(DateTime, Offset),
     #[error("{0} is after the end of the run, {1}")]
-    AfterEnd(Timestamp, Timestamp),
+    AfterEnd(DateTime, DateTime),
     #[error("{0} is before the start of the run, {1}")]
-    BeforeStart(Timestamp, Timestamp),
+    BeforeStart(DateTime, DateTime),
+    #[error("no calendar covers {0}")]
+    NotCovered(Date),
     #[error("{1} is not after {0}")]
     Empty(When, When),
     #[error("one end is a bare time of day, on every session day, and the other happens once")]
@@ -158,28 +160,6 @@ fn short_time(time: Time) -> String {
     written.strip_suffix(":00").filter(|short| short.len() == 5).map_or(written.clone(), str::to_owned)
 }
 
-/// The instant at which the venue's clock shows `local`.
-pub(crate) fn instant(
-    zone: &TimeZone,
-    local: DateTime,
-    offset: Option<Offset>,
-) -> Result<Timestamp, TimeError> {
-    let ambiguous = zone.to_ambiguous_timestamp(local);
-    let chosen = match (ambiguous.offset(), offset) {
-        (AmbiguousOffset::Gap { .. }, _) => return Err(TimeError::Skipped(local)),
-        (AmbiguousOffset::Fold { before, after }, None) => {
-            return Err(TimeError::Repeated(local, before, after));
-        }
-        (AmbiguousOffset::Fold { before, after }, Some(offset)) if offset == before || offset == after => {
-            offset
-        }
-        (AmbiguousOffset::Unambiguous { offset }, None) => offset,
-        (AmbiguousOffset::Unambiguous { offset: only }, Some(offset)) if offset == only => offset,
-        (_, Some(offset)) => return Err(TimeError::OtherOffset(local, offset)),
-    };
-    chosen.to_timestamp(local).map_err(|_| TimeError::Skipped(local))
-}
-
 impl When {
     /// The instants of `start..=end` that this moment stands for, ascending.
     ///
@@ -190,19 +170,19 @@ impl When {
         start: Timestamp,
         end: Timestamp,
     ) -> Result<Vec<Timestamp>, TimeError> {
-        let first_day = start.to_zoned(calendar.zone().clone()).date();
+        let first_day = calendar.local(start).date();
         let once = match *self {
             When::EverySession(time) => return every_session(calendar, time, start, end),
             When::Weekday(weekday, time) => first_weekday(calendar, weekday, time, start, first_day)?,
             When::Settlement(number, time) => {
-                let date = (0..number).fold(first_day, |date, _| calendar.settlement_day_after(date));
-                instant(calendar.zone(), date.to_datetime(time), None)?
+                let date = (0..number).try_fold(first_day, |date, _| calendar.settlement_day_after(date))?;
+                calendar.instant(date.to_datetime(time), None)?
             }
-            When::At(local, offset) => instant(calendar.zone(), local, offset)?,
+            When::At(local, offset) => calendar.instant(local, offset)?,
         };
         match once {
-            at if at < start => Err(TimeError::BeforeStart(at, start)),
-            at if at > end => Err(TimeError::AfterEnd(at, end)),
+            at if at < start => Err(TimeError::BeforeStart(calendar.local(at), calendar.local(start))),
+            at if at > end => Err(TimeError::AfterEnd(calendar.local(at), calendar.local(end))),
             at => Ok(vec![at]),
         }
     }
@@ -214,12 +194,12 @@ fn every_session(
     start: Timestamp,
     end: Timestamp,
 ) -> Result<Vec<Timestamp>, TimeError> {
-    let last_day = end.to_zoned(calendar.zone().clone()).date();
-    let mut day = start.to_zoned(calendar.zone().clone()).date();
+    let last_day = calendar.local(end).date();
+    let mut day = calendar.local(start).date();
     let mut instants = Vec::new();
     while day <= last_day {
         if calendar.is_session(day) {
-            instants.push(instant(calendar.zone(), day.to_datetime(time), None)?);
+            instants.push(calendar.instant(day.to_datetime(time), None)?);
         }
         day = next_day(day);
     }
@@ -237,7 +217,7 @@ fn first_weekday(
     let mut day = first_day;
     loop {
         if day.weekday() == weekday {
-            let at = instant(calendar.zone(), day.to_datetime(time), None)?;
+            let at = calendar.instant(day.to_datetime(time), None)?;
             if at >= start {
                 return Ok(at);
             }

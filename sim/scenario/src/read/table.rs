@@ -15,7 +15,8 @@ pub struct Table<'a> {
     here: Here<'a>,
     input: Input<'a>,
     known: Vec<String>,
-    missing: Vec<String>,
+    /// Keys that are missing, and what each is for.
+    missing: Vec<(String, String)>,
 }
 
 enum Input<'a> {
@@ -80,7 +81,7 @@ impl<'a> Table<'a> {
                         // A wrong value was reported; the default must not be reported on top of it.
                         return Some(read.unwrap_or_default());
                     }
-                    None if required => self.missing.push(key.to_owned()),
+                    None if required => self.missing.push((key.to_owned(), about.to_owned())),
                     None => {}
                 }
             }
@@ -142,18 +143,21 @@ impl<'a> Table<'a> {
     /// Reports the keys that no reader asked for, and the ones that are missing.
     pub(crate) fn finish(mut self) {
         let Input::File { entries, place } = self.input else { return };
+        if !self.missing.is_empty() {
+            self.here.context.blanks.set(true);
+        }
         for (key, entry) in entries.iter().filter(|(key, _)| !self.known.contains(key)) {
             let unused = self.known.iter().filter(|known| !entries.contains_key(*known));
             let meant = nearest(key, unused.map(String::as_str)).map(str::to_owned);
-            self.missing.retain(|missing| Some(missing) != meant.as_ref());
+            self.missing.retain(|(missing, _)| Some(missing) != meant.as_ref());
             let hint = meant.map(|meant| format!("did you mean `{meant}`?"));
             let hint = hint.or_else(|| Some(format!("known keys: {}", self.known.join(", "))));
             let draft = Draft::new(entry.key, self.here.key(key).path, format!("unknown key `{key}`"));
             self.here.context.report(Draft { hint, ..draft });
         }
-        for key in &self.missing {
-            let here = self.here.key(key);
-            here.refuse::<()>(place, format!("`{key}` is missing"), None);
+        for (key, about) in self.missing {
+            let here = self.here.key(&key);
+            here.refuse::<()>(place, format!("`{key}` is missing"), Some(about));
         }
     }
 
