@@ -7,6 +7,7 @@ use crate::calendar::Calendar;
 use crate::params::FromTable;
 use crate::profiles;
 use crate::read::Table;
+use crate::scenario::Topology;
 
 pub use crate::kafka_settings::{KafkaSetting, SettingKind};
 
@@ -124,6 +125,21 @@ impl Catalogue {
     /// The calendar of a venue of this catalogue.
     pub fn calendar(&self, venue: &str) -> Option<&Calendar> {
         self.venues.iter().find(|known| known.name == venue).map(|venue| &venue.calendar)
+    }
+
+    /// Every target that faults of a scenario with this topology can name.
+    pub fn targets(&self, topology: &Topology) -> Vec<String> {
+        let numbered = |name: &str, count: u32| {
+            let numbers = (1..=count).map(|number| format!("{name}/{number}"));
+            std::iter::once(name.to_owned()).chain(numbers).collect::<Vec<_>>()
+        };
+        let services = topology.instances.iter().flat_map(|(name, count)| numbered(name, *count));
+        let brokers = numbered("kafka", topology.kafka.brokers);
+        let databases = self
+            .databases
+            .iter()
+            .flat_map(|name| ["", "/primary", "/standby"].map(|server| format!("postgres/{name}{server}")));
+        services.chain(brokers).chain(databases).chain(self.outside.iter().cloned()).collect()
     }
 
     pub(crate) fn profile(&self, name: &str) -> Option<&Profile> {

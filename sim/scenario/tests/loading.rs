@@ -5,7 +5,7 @@ mod support;
 use scenario::read::{Between, Lasting, Odds, Table};
 use scenario::{
     Calendar, Catalogue, Drawn, FaultAction, FaultSpec, FromTable, Occurs, Pace, Ppm, Scenario, Selection,
-    Setting, TimeSpan, When, profiles, resolved_instants,
+    Setting, Style, TimeSpan, When, profiles, resolved_instants,
 };
 use support::{SMALL, catalogue, changed, small};
 
@@ -79,6 +79,44 @@ fn all_mistakes_of_a_file_are_found_at_once() {
     small.toml:17:9: load[0].count: expected an integer, found a float
     small.toml:18:11: load[0].sizes.step: unknown key `step` (known keys: min, max)
     "#);
+}
+
+#[test]
+fn a_damaged_file_is_shown_and_never_a_panic() {
+    let shown = |text: &str, overrides: &[String]| match scenario::load_str(
+        "x.toml",
+        text,
+        &catalogue(),
+        overrides,
+    ) {
+        Ok(_) => 0,
+        Err(mistakes) => {
+            assert!(!mistakes.mistakes().is_empty());
+            mistakes.render(Style::Plain).len() + mistakes.render(Style::Terminal).len()
+        }
+    };
+    let mut mistakes = 0;
+    for at in 0..SMALL.len() {
+        let (before, after) = SMALL.split_at(at);
+        for text in [before.to_owned(), format!("{before}{}", &after[1..]), format!("{before}é\"{after}")] {
+            mistakes += usize::from(shown(&text, &[]) > 0);
+        }
+    }
+    assert!(mistakes > SMALL.len(), "most damage is a mistake");
+    for set in [
+        "",
+        "=",
+        "market",
+        "market=",
+        "market=5",
+        "load=5",
+        "load[0]=é",
+        "[0]=1",
+        "a.b.c=[1",
+        "load[0].from=\"é",
+    ] {
+        assert!(shown(SMALL, &[set.to_owned()]) > 0, "{set}");
+    }
 }
 
 #[test]
@@ -215,6 +253,17 @@ fn faults_of_a_catalogue_that_has_some() {
     assert_eq!(shaped.lasts.map(|lasts| lasts.max()), Some(TimeSpan::from_secs(90)));
     let instants = resolved_instants(&scenario, &Calendar::xnys()).expect("the loader checked them");
     assert_eq!(instants.iter().filter(|instant| instant.what.starts_with("fault")).count(), 4);
+}
+
+#[test]
+fn every_listed_target_is_one_that_a_fault_can_name() {
+    let topology = small(&[]).expect("it loads").topology;
+    let targets = catalogue().targets(&topology);
+    assert!(targets.len() > 50, "only {targets:?}");
+    for target in targets {
+        let (_, fault) = fault(&format!("target = \"{target}\"\nat = \"10:00\"")).expect("it loads");
+        assert_eq!(fault.target.map(|target| serde_json::to_value(target).ok()), Some(Some(target.into())));
+    }
 }
 
 #[test]

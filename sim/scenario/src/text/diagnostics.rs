@@ -1,6 +1,7 @@
 //! Mistakes of a scenario file, with their place, and how they are shown.
 
 use std::fmt;
+use std::io::IsTerminal;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use serde::Serialize;
@@ -65,6 +66,13 @@ pub enum Style {
     Plain,
     /// For a terminal.
     Terminal,
+}
+
+impl Style {
+    /// What standard error can show.
+    pub fn of_stderr() -> Self {
+        if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain }
+    }
 }
 
 impl Diagnostics {

@@ -18,8 +18,7 @@ pub fn apply(root: &mut Node, source: usize, text: &str) -> Result<(), Draft> {
         let draft = refuse("", format!("`{path}` is not a field path"));
         return Err(draft.hint("for example load[0].rate.per_second; indexes start at 0"));
     };
-    let mut new = read_value(source, text.len() - value.len(), value)?;
-    new.place = Place { end: new.place.end.max(new.place.start + 1), ..new.place };
+    let new = read_value(source, text.len() - value.len(), value)?;
     let key = Place::new(source, 0..written.trim_end().len());
     let mut node = root;
     for step in steps {
