@@ -21,8 +21,6 @@ pub struct Run {
     pub end: Timestamp,
     /// Days on which load runs, ascending.
     pub trading: Vec<Date>,
-    first_day: Date,
-    last_day: Date,
 }
 
 /// A window, first moment included and last one not.
@@ -36,7 +34,6 @@ impl Scenario {
     pub fn run(&self, calendar: &Calendar) -> Result<Run, TimeError> {
         let market = &self.market;
         let start = calendar.instant(market.start, None)?;
-        let first_day = market.start.date();
         let end = match market.until {
             Until::Settled => start + LONGEST,
             Until::At(local) => calendar.instant(local, None)?,
@@ -46,12 +43,10 @@ impl Scenario {
         if end > start + LONGEST {
             return Err(TimeError::TooLong(LONGEST.as_hours() / 24));
         }
-        let last_day = last_day_before(end, calendar);
-        let mut run = Run { start, end, trading: Vec::new(), first_day, last_day };
+        let mut run = Run { start, end, trading: Vec::new() };
         run.trading = self.trading_dates(&run, calendar);
         if market.until == Until::Settled {
             run.end = self.last_moment(&run, calendar)?;
-            run.last_day = calendar.local(end).date();
         }
         Ok(run)
     }
@@ -60,7 +55,7 @@ impl Scenario {
         let market = &self.market;
         if market.trading.is_empty() {
             return match market.until {
-                Until::Settled => vec![run.first_day],
+                Until::Settled => vec![market.start.date()],
                 _ => run.sessions(calendar),
             };
         }
@@ -72,7 +67,7 @@ impl Scenario {
     }
 
     fn last_moment(&self, run: &Run, calendar: &Calendar) -> Result<Timestamp, TimeError> {
-        let last_trading = run.trading.last().copied().unwrap_or(run.first_day);
+        let last_trading = run.trading.last().copied().unwrap_or(self.market.start.date());
         let settles = next_day(calendar.settlement_date(last_trading)?);
         let midnight = calendar.instant(settles.to_datetime(jiff::civil::Time::midnight()), None)?;
         let loads = self.loads.iter().flat_map(|load| [load.from, load.to]);
@@ -87,27 +82,23 @@ impl Scenario {
     }
 }
 
-/// The day of the last moment before `end`.
-fn last_day_before(end: Timestamp, calendar: &Calendar) -> Date {
-    calendar.local(end - SignedDuration::from_nanos(1)).date()
-}
-
 impl Run {
     /// The session days of the run.
     pub fn sessions(&self, calendar: &Calendar) -> Vec<Date> {
-        self.days().filter(|day| calendar.is_open_between(*day, self.start, self.end)).collect()
+        self.days(calendar).filter(|day| calendar.is_open_between(*day, self.start, self.end)).collect()
     }
 
-    fn days(&self) -> impl Iterator<Item = Date> + use<> {
-        let last = self.last_day;
-        std::iter::successors(Some(self.first_day), |day| Some(next_day(*day)))
-            .take_while(move |day| *day <= last)
+    /// From the day of the start to that of the last moment before the end.
+    fn days(&self, calendar: &Calendar) -> impl Iterator<Item = Date> + use<> {
+        let first = calendar.local(self.start).date();
+        let last = calendar.local(self.end - SignedDuration::from_nanos(1)).date();
+        std::iter::successors(Some(first), |day| Some(next_day(*day))).take_while(move |day| *day <= last)
     }
 
     /// The dates that `day` means. In a run until all has settled a weekday means the first one; in a run with
     /// an end every session on one.
     pub(crate) fn dates_of(&self, day: Day, calendar: &Calendar, until: Until) -> Vec<Date> {
-        let named = self.days().filter(|date| day.is(*date));
+        let named = self.days(calendar).filter(|date| day.is(*date));
         match (day, until) {
             (Day::Weekday(_), Until::Settled) => named.take(1).collect(),
             (Day::Weekday(_), _) => {
