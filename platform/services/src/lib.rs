@@ -11,7 +11,12 @@ pub mod support;
 mod testing;
 
 pub mod api_gateway;
+pub mod clearing;
+pub mod ledger;
 pub mod market_integration_gateway;
+pub mod notification;
+pub mod payment;
 pub mod position;
 pub mod reference_data;
+pub mod settlement;
 pub mod trade;
