@@ -18,7 +18,7 @@ pub struct Record<'a> {
 }
 
 /// What can happen. Amounts are decimal strings, as in the contracts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Fact {
     /// A seeded balance, told once before the run for each of bank, position and ledger.
     Opening(Opening),
@@ -103,7 +103,7 @@ pub enum FactKind {
     Phase,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     Load,
     Heal,
@@ -111,7 +111,7 @@ pub enum Phase {
     Rest,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VenueMessage {
     Open,
     Close,
@@ -119,7 +119,7 @@ pub enum VenueMessage {
 }
 
 /// Where a seeded balance stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Book {
     Bank,
     Position,
@@ -127,7 +127,7 @@ pub enum Book {
 }
 
 /// One seeded balance. `asset` is a currency code or an instrument.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Opening {
     pub book: Book,
     pub account: String,
@@ -136,7 +136,7 @@ pub struct Opening {
 }
 
 /// A committed transaction: what it appended and what it means to publish.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Committed {
     /// The owning service: `trade`, `settlement`, …
     pub database: String,
@@ -150,7 +150,7 @@ pub struct Committed {
 }
 
 /// A stored event. Its id is `<service>/<stream>@<version>`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct EventRow {
     pub stream: String,
     /// From 1, gap-free per stream.
@@ -162,7 +162,7 @@ pub struct EventRow {
 }
 
 /// A message in the outbox.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct OutboxRow {
     pub topic: String,
     pub key: String,
@@ -171,7 +171,7 @@ pub struct OutboxRow {
 }
 
 /// A visible record of a topic.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Visible {
     pub topic: String,
     pub partition: i32,
@@ -184,7 +184,7 @@ pub struct Visible {
 }
 
 /// A request as its client made it. Retries carry the same idempotency key and another `attempt`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientRequest {
     pub client: String,
     pub idempotency_key: String,
@@ -193,7 +193,7 @@ pub struct ClientRequest {
 }
 
 /// What a client asks for. Strings are as sent, also where they are nonsense.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RequestBody {
     Trade {
         instrument: String,
@@ -226,7 +226,7 @@ pub enum RequestBody {
 }
 
 /// What the client knows in the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAnswer {
     pub client: String,
     pub idempotency_key: String,
@@ -234,7 +234,7 @@ pub struct ClientAnswer {
     pub outcome: Outcome,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// 2xx, with the id that the platform gave (trade, withdrawal, instrument, account).
     Accepted { id: String },
@@ -245,7 +245,7 @@ pub enum Outcome {
 }
 
 /// A line of the bank's own books, or its refusal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BankMovement {
     pub kind: BankKind,
     /// Empty for deposits.
@@ -257,7 +257,7 @@ pub struct BankMovement {
     pub reference: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BankKind {
     /// Between accounts on its books, by UETR.
     Executed,
@@ -266,6 +266,27 @@ pub enum BankKind {
     Deposited,
     /// From an account to the outside world, by UETR.
     PaidOut,
+}
+
+impl FactKind {
+    /// Every kind, in order of declaration.
+    pub const ALL: &'static [Self] = &[
+        Self::Opening,
+        Self::Committed,
+        Self::CommitLost,
+        Self::Promoted,
+        Self::Visible,
+        Self::Truncated,
+        Self::Rebalanced,
+        Self::Request,
+        Self::Answer,
+        Self::Venue,
+        Self::Bank,
+        Self::Notified,
+        Self::Node,
+        Self::Fault,
+        Self::Phase,
+    ];
 }
 
 impl Fact {

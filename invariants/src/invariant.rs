@@ -37,7 +37,12 @@ pub trait Invariant {
     /// Without facts of these kinds the verdict is unknown.
     fn needs(&self) -> &'static [FactKind];
 
-    /// Called for every record whose kind is among `needs`.
+    /// Kinds that it observes too where they occur, but can do without.
+    fn welcomes(&self) -> &'static [FactKind] {
+        &[]
+    }
+
+    /// Called for every record whose kind is among `needs` or `welcomes`.
     fn observe(&mut self, record: &Record<'_>) -> Verdict;
 
     /// Called once, after everything has settled.
@@ -53,6 +58,12 @@ pub trait Invariant {
     /// The same as `pending().is_empty()`, without naming anything.
     fn is_settled(&self) -> bool {
         self.pending().is_empty()
+    }
+}
+
+impl From<Result<(), Violation>> for Verdict {
+    fn from(judged: Result<(), Violation>) -> Self {
+        judged.map_or_else(Self::Violated, |()| Self::Holds)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Marks: named predicates over facts. A scenario's `must_see` names what its run must have met.
 
-use crate::Record;
+use crate::{FactKind, Record};
 
 /// Watches for its subject; [`seen`](Mark::seen) once it was met.
 pub trait Mark {
@@ -9,6 +9,11 @@ pub trait Mark {
 
     /// One line for `list marks`.
     fn about(&self) -> &'static str;
+
+    /// Kinds of facts that can show it.
+    fn watches(&self) -> &'static [FactKind] {
+        FactKind::ALL
+    }
 
     fn observe(&mut self, record: &Record<'_>);
 

@@ -1,6 +1,9 @@
-//! Named in scenarios; its body follows.
+//! No node panics: an assert that fails is a programmer's error, whatever the world does to it.
+//!
+//! Why it can break: a decision that meets a state it holds for impossible. The supervisor restarts the node and the
+//! run may look healthy, so the panic itself is the violation.
 
-use crate::{FactKind, Invariant, Record, Verdict};
+use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
 #[derive(Default)]
 pub struct NodePanicked;
@@ -11,14 +14,34 @@ impl Invariant for NodePanicked {
     }
 
     fn about(&self) -> &'static str {
-        "node panicked"
+        "No node panics. Asserts are for programmers' errors, so one that fails is a defect even where the supervisor \
+         restarts the node and everything heals."
     }
 
     fn needs(&self) -> &'static [FactKind] {
-        &[FactKind::Committed]
+        &[FactKind::Node]
     }
 
-    fn observe(&mut self, _: &Record<'_>) -> Verdict {
-        Verdict::Holds
+    fn observe(&mut self, record: &Record<'_>) -> Verdict {
+        let Fact::NodePanicked { message } = record.fact else { return Verdict::Holds };
+        let why = format!("{} panicked: {message}", record.node);
+        Verdict::Violated(Violation::new(why).about([record.node]).seen_at([record.sequence]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{breaks, history, holds};
+
+    #[test]
+    fn holds_when_nodes_die() {
+        holds(NodePanicked, history![Fact::NodeStarted, Fact::NodeDied, Fact::NodeStarted]);
+    }
+
+    #[test]
+    fn breaks_on_a_panic() {
+        let panic = Fact::NodePanicked { message: "attempt to subtract".to_owned() };
+        breaks(NodePanicked, history![Fact::NodeStarted, panic], "node panicked: attempt to subtract");
     }
 }

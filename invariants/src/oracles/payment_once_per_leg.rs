@@ -1,9 +1,117 @@
-//! Named in scenarios; its body follows.
+//! The bank executes each payment leg at most once, whatever UETRs it was asked under.
+//!
+//! Why it can break: a timeout taken for a refusal, so that the same leg is sent again under a new UETR; a bank's
+//! deduplication window shorter than the retries; a batch that runs twice. An execution is counted twice over: by the
+//! leg that its UETR turns out to belong to, and before anyone tells, against all instructed legs of the same debtor,
+//! creditor and amount. A return of the cash allows one more.
 
-use crate::{FactKind, Invariant, Record, Verdict};
+use std::collections::BTreeMap;
+
+use contracts::Message;
+use contracts::events::{PaymentInstruction, PaymentOutcome, payment_stored};
+
+use crate::book::{amount, entry};
+use crate::fact::{BankKind, BankMovement};
+use crate::read::{messages, payment, subject, trade_of_leg};
+use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
 #[derive(Default)]
-pub struct PaymentOncePerLeg;
+pub struct PaymentOncePerLeg {
+    legs: BTreeMap<String, Leg>,
+    /// By `debtor creditor amount`.
+    alike: BTreeMap<String, Alike>,
+    /// Executed UETRs.
+    executed: BTreeMap<String, u64>,
+}
+
+#[derive(Default)]
+struct Leg {
+    /// The UETRs that are known to belong to the leg and were executed.
+    executed: Vec<(String, u64)>,
+}
+
+/// Legs that only their ids tell apart.
+#[derive(Default)]
+struct Alike {
+    instructed: u32,
+    returns: u32,
+    executed: Vec<u64>,
+}
+
+fn likeness(debtor: &str, creditor: &str, text: &str) -> String {
+    let amount = amount(text).map_or_else(|| text.to_owned(), |amount| amount.normalize().to_string());
+    format!("{debtor} {creditor} {amount}")
+}
+
+impl PaymentOncePerLeg {
+    fn instructed(&mut self, leg: &str, payment: &PaymentInstruction) {
+        if self.legs.contains_key(leg) {
+            return;
+        }
+        self.legs.insert(leg.to_owned(), Leg::default());
+        let (debtor, creditor, amount) = (&payment.debtor, &payment.creditor, &payment.amount);
+        entry(&mut self.alike, &likeness(debtor, creditor, amount)).instructed += 1;
+        if leg.ends_with("/return") {
+            entry(&mut self.alike, &likeness(creditor, debtor, amount)).returns += 1;
+        }
+    }
+
+    fn moved(&mut self, moved: &BankMovement, at: u64) -> Result<(), Violation> {
+        let BankMovement { uetr, debtor, creditor, .. } = moved;
+        if let Some(first) = self.executed.insert(uetr.clone(), at) {
+            let why = format!("the bank executed {uetr} twice");
+            return Err(Violation::new(why).about([uetr]).seen_at([first, at]));
+        }
+        let alike = entry(&mut self.alike, &likeness(debtor, creditor, &moved.amount));
+        alike.executed.push(at);
+        let (executed, instructed) = (alike.executed.len(), alike.instructed);
+        if executed <= (instructed + alike.returns) as usize {
+            return Ok(());
+        }
+        let why = format!(
+            "the bank paid {} from {debtor} to {creditor} {executed} times, instructed were {instructed} legs; this one is {uetr}",
+            moved.amount
+        );
+        Err(Violation::new(why).about([uetr, debtor, creditor]).seen_at(alike.executed.iter().copied()))
+    }
+
+    /// Now it is known which leg a UETR belongs to.
+    fn belongs(&mut self, uetr: &str, leg: &str, at: u64) -> Result<(), Violation> {
+        let Some(executed_at) = self.executed.get(uetr).copied() else { return Ok(()) };
+        let returned = self.legs.contains_key(&format!("{}/return", trade_of_leg(leg)));
+        let executed = &mut entry(&mut self.legs, leg).executed;
+        if executed.iter().any(|(known, _)| known == uetr) {
+            return Ok(());
+        }
+        executed.push((uetr.to_owned(), executed_at));
+        if executed.len() <= 1 + usize::from(returned && leg.ends_with("/buyer")) {
+            return Ok(());
+        }
+        let uetrs: Vec<&str> = executed.iter().map(|(uetr, _)| uetr.as_str()).collect();
+        let why = format!("the bank executed leg {leg} {} times: {}", uetrs.len(), uetrs.join(", "));
+        let mut seen: Vec<u64> = executed.iter().map(|(_, executed_at)| *executed_at).collect();
+        seen.sort_unstable();
+        Err(Violation::new(why).about([leg]).about(uetrs).seen_at(seen).seen_at([at]))
+    }
+
+    fn told(&mut self, fact: &Fact, at: u64) -> Result<(), Violation> {
+        for (row, event) in payment(fact) {
+            match event {
+                payment_stored::Event::Instructed(instruction) => self.instructed(subject(&row.stream), instruction),
+                payment_stored::Event::Confirmed(answer) => self.belongs(&answer.uetr, subject(&row.stream), at)?,
+                _ => {}
+            }
+        }
+        for message in messages(fact) {
+            if let Message::PaymentEvent(event) = message
+                && event.outcome() == PaymentOutcome::Confirmed
+            {
+                self.belongs(&event.uetr, &event.leg_id, at)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Invariant for PaymentOncePerLeg {
     fn name(&self) -> &'static str {
@@ -11,14 +119,56 @@ impl Invariant for PaymentOncePerLeg {
     }
 
     fn about(&self) -> &'static str {
-        "payment once per leg"
+        "The bank executes each payment leg at most once, net of returns, whatever UETRs it was asked under. It breaks when \
+         silence is taken for a refusal and the leg is sent again under a new UETR."
     }
 
     fn needs(&self) -> &'static [FactKind] {
-        &[FactKind::Committed]
+        &[FactKind::Bank, FactKind::Committed]
     }
 
-    fn observe(&mut self, _: &Record<'_>) -> Verdict {
-        Verdict::Holds
+    fn observe(&mut self, record: &Record<'_>) -> Verdict {
+        match record.fact {
+            Fact::Bank(moved) if moved.kind == BankKind::Executed => self.moved(moved, record.sequence).into(),
+            fact => self.told(fact, record.sequence).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{breaks, confirmed, executed, history, holds, paid, pays};
+
+    #[test]
+    fn holds_when_each_leg_is_paid_once() {
+        let mut told = paid("T-1");
+        told.extend(paid("T-2"));
+        holds(PaymentOncePerLeg::default(), told);
+    }
+
+    #[test]
+    fn breaks_on_a_second_uetr_before_anyone_confirms_it() {
+        let told = history![pays("T-1/buyer", "B", "CCP"), executed("U-1", "B", "CCP"), executed("U-2", "B", "CCP")];
+        breaks(PaymentOncePerLeg::default(), told, "from B to CCP 2 times, instructed were 1 legs; this one is U-2");
+    }
+
+    #[test]
+    fn breaks_when_the_second_uetr_hides_behind_another_leg() {
+        let told = history![
+            pays("T-1/buyer", "B", "CCP"),
+            pays("T-2/buyer", "B", "CCP"),
+            executed("U-1", "B", "CCP"),
+            executed("U-2", "B", "CCP"),
+            confirmed("T-1/buyer", "U-1"),
+            confirmed("T-1/buyer", "U-2"),
+        ];
+        breaks(PaymentOncePerLeg::default(), told, "executed leg T-1/buyer 2 times: U-1, U-2");
+    }
+
+    #[test]
+    fn breaks_when_the_bank_forgets_a_uetr() {
+        let told = history![pays("T-1/buyer", "B", "CCP"), executed("U-1", "B", "CCP"), executed("U-1", "B", "CCP")];
+        breaks(PaymentOncePerLeg::default(), told, "executed U-1 twice");
     }
 }

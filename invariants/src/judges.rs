@@ -1,0 +1,151 @@
+//! The panel: every selected invariant and mark, each fed with the kinds of facts that it takes.
+//!
+//! Called by the runner for every record, so a record costs only those that listen to its kind; a mark that
+//! was met costs nothing more.
+
+use crate::fact::Book;
+use crate::{Fact, FactKind, Invariant, Mark, Pending, Record, Verdict, Violation, marks, oracles};
+
+pub struct Judges {
+    invariants: Vec<Box<dyn Invariant>>,
+    marks: Vec<Box<dyn Mark>>,
+    /// By kind: who listens, as indices.
+    listeners: [Vec<usize>; KINDS],
+    watchers: [Vec<usize>; KINDS],
+    occurred: [bool; KINDS],
+}
+
+const KINDS: usize = FactKind::ALL.len();
+
+/// A name that is not in the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName(pub String);
+
+impl std::fmt::Display for UnknownName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "no invariant is called `{}`", self.0)
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+impl Judges {
+    /// Every invariant and every mark.
+    pub fn all() -> Self {
+        Self::of(oracles::all(), marks::all())
+    }
+
+    /// The named invariants, and every mark.
+    ///
+    /// # Errors
+    /// The first name that is not in the registry.
+    pub fn select<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, UnknownName> {
+        let find = |name: &'n str| oracles::find(name).ok_or_else(|| UnknownName(name.to_owned()));
+        Ok(Self::of(names.into_iter().map(find).collect::<Result<_, _>>()?, marks::all()))
+    }
+
+    /// A panel of one's own: also of invariants and marks from outside this crate.
+    pub fn of(invariants: Vec<Box<dyn Invariant>>, marks: Vec<Box<dyn Mark>>) -> Self {
+        let mut listeners = [const { Vec::new() }; KINDS];
+        for (index, invariant) in invariants.iter().enumerate() {
+            enlist(&mut listeners, index, invariant.needs().iter().chain(invariant.welcomes()));
+        }
+        let mut watchers = [const { Vec::new() }; KINDS];
+        for (index, mark) in marks.iter().enumerate() {
+            enlist(&mut watchers, index, mark.watches());
+        }
+        Self { invariants, marks, listeners, watchers, occurred: [false; KINDS] }
+    }
+
+    /// Shows a record to all who listen to its kind. Every one sees it; the first violation is returned.
+    pub fn observe(&mut self, record: &Record<'_>) -> Option<(&'static str, Violation)> {
+        let kind = record.fact.kind() as usize;
+        self.occurred[kind] = true;
+        if let Fact::Opening(opening) = record.fact {
+            // Whoever tells its opening balances is watched, even if nothing ever moves there.
+            let told = if opening.book == Book::Bank { FactKind::Bank } else { FactKind::Committed };
+            self.occurred[told as usize] = true;
+        }
+        self.mark(kind, record);
+        let mut first = None;
+        for &index in &self.listeners[kind] {
+            let invariant = &mut self.invariants[index];
+            if let Verdict::Violated(violation) = invariant.observe(record) {
+                first.get_or_insert((invariant.name(), violation));
+            }
+        }
+        first
+    }
+
+    fn mark(&mut self, kind: usize, record: &Record<'_>) {
+        let marks = &mut self.marks;
+        self.watchers[kind].retain(|&index| {
+            let mark = &mut marks[index];
+            if !mark.seen() {
+                mark.observe(record);
+            }
+            !mark.seen()
+        });
+    }
+
+    /// The verdicts at the end: call once, after everything has settled.
+    pub fn at_rest(&mut self) -> Vec<(&'static str, Violation)> {
+        let judged = self.invariants.iter_mut().map(|invariant| (invariant.name(), invariant.at_rest()));
+        judged
+            .filter_map(|(name, verdict)| match verdict {
+                Verdict::Violated(violation) => Some((name, violation)),
+                Verdict::Holds => None,
+            })
+            .collect()
+    }
+
+    /// What is still waited for, by invariant.
+    pub fn pending(&self) -> Vec<(&'static str, Pending)> {
+        let named = |invariant: &Box<dyn Invariant>| {
+            let name = invariant.name();
+            invariant.pending().into_iter().map(move |pending| (name, pending))
+        };
+        self.invariants.iter().flat_map(named).collect()
+    }
+
+    /// Whether nothing is pending: cheap, it names nothing.
+    pub fn is_settled(&self) -> bool {
+        self.invariants.iter().all(|invariant| invariant.is_settled())
+    }
+
+    /// Invariants that cannot be judged, for a kind of fact that they need never occurred.
+    pub fn unknown(&self) -> Vec<&'static str> {
+        let lacks = |invariant: &Box<dyn Invariant>| {
+            invariant.needs().iter().any(|kind| !self.occurred[*kind as usize])
+        };
+        self.invariants
+            .iter()
+            .filter(|invariant| lacks(invariant))
+            .map(|invariant| invariant.name())
+            .collect()
+    }
+
+    /// The selected invariants.
+    pub fn invariants(&self) -> impl Iterator<Item = &dyn Invariant> {
+        self.invariants.iter().map(AsRef::as_ref)
+    }
+
+    /// The marks that were met.
+    pub fn seen(&self) -> impl Iterator<Item = &'static str> {
+        self.marks.iter().filter(|mark| mark.seen()).map(|mark| mark.name())
+    }
+
+    /// Which of the wanted marks were not met; a name that is no mark is never met.
+    pub fn missing<'n>(&self, wanted: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+        wanted.into_iter().filter(|name| !self.seen().any(|seen| seen == *name)).collect()
+    }
+}
+
+fn enlist<'k>(table: &mut [Vec<usize>; KINDS], index: usize, kinds: impl IntoIterator<Item = &'k FactKind>) {
+    for kind in kinds {
+        let list = &mut table[*kind as usize];
+        if list.last() != Some(&index) {
+            list.push(index);
+        }
+    }
+}
