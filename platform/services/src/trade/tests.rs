@@ -1,0 +1,345 @@
+//! The life of a trade, as the service tells it.
+
+use contracts::events::*;
+use insta::assert_snapshot;
+
+use super::*;
+use crate::testing::Bench;
+
+/// The id of the trade that `client-1` submits with key `k-1`.
+const T1: &str = "4a7dd9a3ce08ce65566c68dea23b526e";
+
+const GOOD: &str = r#"{"instrumentId":"IBM","buyerAccountId":"A-1","sellerAccountId":"A-2","quantity":100,"price":"10.00"}"#;
+
+/// Friday 2026-03-06 is open, and nothing is known of instruments and accounts.
+fn empty() -> Bench<Trades> {
+    let mut bench = Bench::new(Trades::default(), "2026-03-06T09:30:00-05:00");
+    let sealed = VenueSealed {
+        trade_date: "2026-03-05".into(),
+        accepted: 0,
+        next_trade_date: "2026-03-06".into(),
+    };
+    bench.seed("venue/XNYS", Event::VenueSealed(sealed));
+    bench
+}
+
+fn ibm() -> ReferenceDataEvent {
+    let listed =
+        InstrumentListed { instrument_id: "IBM".into(), currency: "USD".into(), tick: "0.01".into() };
+    ReferenceDataEvent { kind: Some(Kind::InstrumentListed(listed)) }
+}
+
+fn account(id: &str) -> ReferenceDataEvent {
+    let opened = AccountOpened { account_id: id.into(), participant_id: "P-1".into(), ..AccountOpened::default() };
+    ReferenceDataEvent { kind: Some(Kind::AccountOpened(opened)) }
+}
+
+/// The same day, with IBM, A-1 and A-2.
+fn bench() -> Bench<Trades> {
+    let mut bench = empty();
+    bench.message(ibm());
+    bench.message(account("A-1"));
+    bench.message(account("A-2"));
+    bench
+}
+
+/// The trade as its acceptance published it.
+fn accepted(bench: &Bench<Trades>) -> Option<Trade> {
+    bench.published.iter().find_map(|outgoing| match &outgoing.message {
+        Message::TradeSubmitted(submitted) => submitted.trade.clone(),
+        _ => None,
+    })
+}
+
+fn end_of_day(bench: &mut Bench<Trades>, date: &str) -> String {
+    venue(bench, date, "endOfDay")
+}
+
+fn venue(bench: &mut Bench<Trades>, date: &str, kind: &str) -> String {
+    let body = format!(r#"{{"venueId":"XNYS","tradeDate":"{date}","kind":"{kind}"}}"#);
+    bench.post("/api/v1/venue", &format!("XNYS/{date}/{kind}"), &body)
+}
+
+#[test]
+fn a_good_trade_is_accepted_for_the_open_trade_date() {
+    let mut bench = bench();
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", GOOD), @"");
+    assert_snapshot!(bench.get(&format!("/api/v1/trades/{T1}")), @"");
+}
+
+/// The host's inbox answers most of them; this is what holds when it has forgotten.
+#[test]
+fn the_same_submission_again_is_answered_as_before() {
+    let mut bench = bench();
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", &GOOD.replace("10.00", "10.0")), @"");
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", &GOOD.replace("100", "101")), @"");
+    bench.post("/api/v1/trades", "k-2", &GOOD.replace("100", "0"));
+    assert_snapshot!(bench.post("/api/v1/trades", "k-2", &GOOD.replace("100", "0")), @"");
+}
+
+#[test]
+fn a_refusal_is_a_trade_too() {
+    let mut bench = bench();
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", &GOOD.replace("10.00", "10.001")), @"");
+    assert_snapshot!(bench.get(&format!("/api/v1/trades/{T1}")), @"");
+}
+
+#[test]
+fn every_fault_of_form_has_its_reason() {
+    let mut bench = bench();
+    let mut refused = String::new();
+    for (at, (from, to)) in [
+        ("100", "0"),
+        ("100", "9223372036854775808"),
+        ("100", "9223372036854775807"),
+        ("\"10.00\"", "\"0\""),
+        ("\"10.00\"", "\"-10.00\""),
+        ("\"10.00\"", "\"10.0000000001\""),
+        ("A-1", "A-2"),
+        ("\"quantity\"", "\"tradeDate\":\"2026-03-09\",\"quantity\""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let lines = bench.post("/api/v1/trades", &format!("key-{at}"), &GOOD.replace(from, to));
+        refused += lines.lines().last().expect("an answer at least");
+        refused += "\n";
+    }
+    assert_snapshot!(refused, @"");
+}
+
+/// A price may be on tick and its product between two cents: nobody could pay it.
+#[test]
+fn an_amount_that_cannot_be_paid_is_refused() {
+    let mut bench = bench();
+    let listed = InstrumentListed { instrument_id: "SUB".into(), currency: "USD".into(), tick: "0.0001".into() };
+    bench.message(ReferenceDataEvent { kind: Some(Kind::InstrumentListed(listed)) });
+    let odd = GOOD.replace("IBM", "SUB").replace("10.00", "0.0051");
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", &odd).lines().last().expect("an answer"), @"");
+    assert_snapshot!(bench.post("/api/v1/trades", "k-2", &odd.replace("51", "50")).lines().last().expect("one"), @"");
+}
+
+#[test]
+fn what_cannot_be_read_leaves_nothing() {
+    let mut bench = bench();
+    let mut refused = String::new();
+    for (from, to) in [
+        ("100", "-1"),
+        ("100", "1.5"),
+        ("\"10.00\"", "10.00"),
+        ("\"10.00\"", "\"1e1\""),
+        ("A-1", ""),
+        ("quantity", "qty"),
+        ("}", ""),
+    ] {
+        refused += &bench.post("/api/v1/trades", "k-1", &GOOD.replace(from, to));
+    }
+    assert_snapshot!(refused, @"");
+    assert_eq!(bench.rows(&TRADES), "");
+}
+
+#[test]
+fn a_trade_waits_for_its_reference_data() {
+    let mut bench = empty();
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", GOOD), @"");
+    assert_snapshot!(bench.message(ibm()), @"");
+    assert_snapshot!(bench.due_timers(), @"");
+    bench.message(account("A-1"));
+    bench.due_timers();
+    bench.message(account("A-2"));
+    assert_snapshot!(bench.due_timers(), @"");
+    assert_eq!((bench.rows(&WAITING), bench.armed()), (String::new(), String::new()));
+}
+
+/// The trade date is that of its acceptance, not of its submission.
+#[test]
+fn a_waiting_trade_takes_the_date_that_is_open_when_its_data_arrives() {
+    let mut bench = empty();
+    bench.message(account("A-1"));
+    bench.message(account("A-2"));
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    end_of_day(&mut bench, "2026-03-06");
+    bench.message(ibm());
+    bench.due_timers();
+    assert_eq!(accepted(&bench).map(|trade| trade.trade_date).as_deref(), Some("2026-03-09"));
+}
+
+#[test]
+fn a_wait_that_is_over_is_a_refusal() {
+    let mut bench = empty();
+    bench.message(ibm());
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    bench.at("2026-03-06T09:35:00-05:00");
+    assert_snapshot!(bench.due_timers(), @"");
+    assert_eq!(bench.rows(&WAITING), "");
+    // Its answer was a 202, and stays one.
+    assert_snapshot!(bench.post("/api/v1/trades", "k-1", GOOD), @"");
+    // The data comes too late.
+    bench.message(account("A-1"));
+    bench.message(account("A-2"));
+    assert_eq!(bench.due_timers(), "");
+}
+
+#[test]
+fn a_waiting_trade_is_judged_when_its_data_arrives() {
+    let mut bench = empty();
+    bench.message(account("A-1"));
+    bench.message(account("A-2"));
+    bench.post("/api/v1/trades", "k-1", &GOOD.replace("10.00", "10.001"));
+    bench.message(ibm());
+    assert_snapshot!(bench.due_timers(), @"");
+}
+
+/// Timers fire more than once, and in any order.
+#[test]
+fn firing_again_changes_nothing() {
+    let mut bench = empty();
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    let parties = format!("{T1}/IBM/A-1/A-2");
+    assert_eq!(bench.timer(&format!("reconsider/{parties}")), "nothing\n");
+    bench.message(ibm());
+    bench.message(account("A-1"));
+    bench.message(account("A-2"));
+    // The wait is over, but everything has come: it is accepted.
+    assert!(bench.timer(&format!("reference_wait/{parties}")).contains("Accepted{trade_date=2026-03-06"));
+    assert_eq!(bench.timer(&format!("reconsider/{parties}")), "nothing\n");
+    assert_eq!(bench.timer(&format!("reference_wait/{parties}")), "nothing\n");
+    assert_eq!(bench.timer("reference_wait/half"), "ignored\n");
+}
+
+/// More trades than one decision takes: the rest is woken by a timer.
+#[test]
+fn an_arrival_wakes_all_that_wait_for_it() {
+    let mut bench = empty();
+    bench.message(account("A-1"));
+    bench.message(account("A-2"));
+    for at in 0..450 {
+        bench.post("/api/v1/trades", &format!("key-{at}"), GOOD);
+    }
+    bench.message(ibm());
+    bench.due_timers();
+    assert_eq!(bench.rows(&ACCEPTED).lines().count(), 450);
+    assert_eq!(bench.rows(&WAITING), "");
+}
+
+#[test]
+fn the_end_of_day_seals_its_date_and_opens_the_next() {
+    let mut bench = bench();
+    assert_snapshot!(venue(&mut bench, "2026-03-06", "open"), @"");
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    bench.post("/api/v1/trades", "k-2", GOOD);
+    bench.post("/api/v1/trades", "k-3", &GOOD.replace("100", "0"));
+    assert_snapshot!(venue(&mut bench, "2026-03-06", "close"), @"");
+    bench.post("/api/v1/trades", "k-4", GOOD);
+    assert_snapshot!(end_of_day(&mut bench, "2026-03-06"), @"");
+    bench.post("/api/v1/trades", "k-5", GOOD);
+    assert_snapshot!(end_of_day(&mut bench, "2026-03-09"), @"");
+}
+
+#[test]
+fn venue_messages_come_doubled_and_in_any_order() {
+    let mut bench = bench();
+    let mut lines = String::new();
+    for (date, kind) in [
+        ("2026-03-06", "open"),
+        ("2026-03-06", "open"),
+        ("2026-03-06", "endOfDay"),
+        ("2026-03-06", "endOfDay"),
+        ("2026-03-06", "close"),
+        ("2026-03-06", "open"),
+        ("2026-03-10", "endOfDay"),
+        ("2026-03-09", "endOfDay"),
+        ("2026-03-07", "open"),
+        ("2026-06-08", "endOfDay"),
+    ] {
+        lines += &venue(&mut bench, date, kind);
+    }
+    assert_snapshot!(lines, @"");
+    bench.at("2026-03-06T09:31:00-05:00");
+    assert_snapshot!(bench.due_timers(), @"");
+}
+
+#[test]
+fn an_overdue_end_of_day_is_asked_for() {
+    let mut bench = bench();
+    let standing = bench.service.standing_timers(bench.now);
+    assert_eq!(standing.len(), 1);
+    assert_snapshot!(bench.timer(&standing[0].0), @"");
+    bench.at("2026-03-06T16:30:00-05:00");
+    assert_snapshot!(bench.due_timers(), @"");
+    assert_snapshot!(bench.effect_calls(EffectStep::Send), @"");
+    let query = "venue_query/XNYS/2026-03-06";
+    let mut lines = String::new();
+    lines += &bench.effect_answer(query, EffectStep::Send, 503, "");
+    lines += &bench.effect_answer(query, EffectStep::Send, 200, r#"{"state":"CLOSED"}"#);
+    lines += &bench.effect_answer(query, EffectStep::Send, 200, r#"{"state":"ENDED"}"#);
+    assert_snapshot!(lines, @"");
+}
+
+/// Steps come over several topics: any order, any number of times.
+#[test]
+fn the_furthest_step_is_kept_and_the_others_are_filed() {
+    let mut bench = bench();
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    let trade = accepted(&bench);
+    let instruction =
+        SettlementInstruction { trade: trade.clone(), settlement_date: "2026-03-09".into(), amount: "1000.00".into() };
+    let carried = SettlementFailed {
+        trade: trade.clone(),
+        reason: "AM04".into(),
+        outcome: Some(Outcome::CarriedTo("2026-03-10".into())),
+    };
+    let completed =
+        SettlementCompleted { trade: trade.clone(), amount: "1000.00".into(), settled_on: "2026-03-10".into() };
+    let mut lines = String::new();
+    lines += &bench.message(instruction.clone());
+    lines += &bench.message(TradeValidated { trade: trade.clone() });
+    lines += &bench.message(carried.clone());
+    lines += &bench.message(instruction);
+    lines += &bench.message(completed.clone());
+    lines += &bench.message(carried);
+    lines += &bench.message(completed);
+    let novated = TradeNovated { trade: trade.clone(), settlement_date: "2026-03-09".into(), obligations: vec![] };
+    lines += &bench.message(novated);
+    // A contradiction is filed, and changes nothing.
+    let failed = SettlementFailed { trade, reason: "AM04".into(), outcome: Some(Outcome::Final(true)) };
+    lines += &bench.message(failed);
+    assert_snapshot!(lines, @"");
+}
+
+#[test]
+fn a_refusal_by_position_ends_the_trade() {
+    let mut bench = bench();
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    let rejected = |by: &str| TradeRejected {
+        trade: accepted(&bench),
+        by: by.into(),
+        reason: RejectReason::Oversell.into(),
+        detail: "free 3, wanted 100".into(),
+    };
+    let (own, positions) = (rejected("trade"), rejected("position"));
+    assert_eq!(bench.message(own), "ignored\n");
+    assert_snapshot!(bench.message(positions), @"");
+}
+
+#[test]
+fn an_account_lists_what_it_bought_and_sold_on_a_date() {
+    let mut bench = bench();
+    bench.message(account("A-3"));
+    bench.post("/api/v1/trades", "k-1", GOOD);
+    bench.post("/api/v1/trades", "k-2", &GOOD.replace("A-2", "A-3"));
+    bench.post("/api/v1/trades", "k-3", &GOOD.replace("A-1", "A-3"));
+    let ids = |answer: String| -> Vec<String> {
+        let (_, body) = answer.split_once('{').expect("a JSON body");
+        let body: serde_json::Value = serde_json::from_str(&format!("{{{body}")).expect("JSON");
+        let trades = body["trades"].as_array().expect("a list");
+        trades.iter().map(|trade| trade["buyerAccountId"].to_string() + &trade["sellerAccountId"].to_string()).collect()
+    };
+    let mut of_2 = ids(bench.get("/api/v1/trades?account=A-2&date=2026-03-06"));
+    of_2.sort();
+    assert_eq!(of_2, [r#""A-1""A-2""#, r#""A-3""A-2""#]);
+    assert!(ids(bench.get("/api/v1/trades?account=A-2&date=2026-03-09")).is_empty());
+    assert_snapshot!(bench.get("/api/v1/trades?account=A-2"), @"");
+    assert_snapshot!(bench.get("/api/v1/trades/none"), @"");
+}
