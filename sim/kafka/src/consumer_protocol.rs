@@ -1,7 +1,10 @@
 //! The bytes inside Join and Sync: a version number, then Kafka's consumer protocol message of that version.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::protocol::{Decodable, Encodable};
+use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
+
+use crate::cluster::TopicPartition;
 
 /// Encodes with the version in front.
 pub(crate) fn encode_versioned<M: Encodable>(message: &M, version: i16) -> Bytes {
@@ -12,9 +15,7 @@ pub(crate) fn encode_versioned<M: Encodable>(message: &M, version: i16) -> Bytes
 }
 
 /// `None` where the bytes are not such a message. A newer version is read as the newest known, as Kafka does.
-pub(crate) fn decode_versioned<M: Decodable + kafka_protocol::protocol::Message>(
-    mut bytes: Bytes,
-) -> Option<M> {
+pub(crate) fn decode_versioned<M: Decodable + Message>(mut bytes: Bytes) -> Option<M> {
     if bytes.len() < 2 {
         return None;
     }
@@ -23,4 +24,40 @@ pub(crate) fn decode_versioned<M: Decodable + kafka_protocol::protocol::Message>
         return None;
     }
     M::decode(&mut bytes, version.min(M::VERSIONS.max)).ok()
+}
+
+/// The partitions of a `ConsumerProtocolAssignment` of any version; `None` where the bytes are not one.
+///
+/// Read by hand: a broker is handed these bytes by clients and must not trust the counts in them, for which
+/// `kafka-protocol` would reserve memory.
+pub(crate) fn assigned_partitions(mut bytes: Bytes) -> Option<Vec<TopicPartition>> {
+    let mut partitions = Vec::new();
+    if bytes.is_empty() {
+        return Some(partitions);
+    }
+    let version = bytes.try_get_i16().ok()?;
+    let topics = bytes.try_get_i32().ok()?;
+    if version < 0 || topics < 0 {
+        return None;
+    }
+    for _ in 0..topics {
+        let name = usize::from(bytes.try_get_u16().ok()?);
+        if name > bytes.len() {
+            return None;
+        }
+        let topic = TopicName(StrBytes::from_utf8(bytes.split_to(name)).ok()?);
+        read_partitions(&mut bytes, &topic, &mut partitions).ok()?;
+    }
+    Some(partitions)
+}
+
+fn read_partitions(
+    bytes: &mut Bytes,
+    topic: &TopicName,
+    partitions: &mut Vec<TopicPartition>,
+) -> Result<(), TryGetError> {
+    for _ in 0..bytes.try_get_i32()? {
+        partitions.push(TopicPartition { topic: topic.clone(), partition: bytes.try_get_i32()? });
+    }
+    Ok(())
 }

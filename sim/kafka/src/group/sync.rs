@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::consumer_protocol_assignment::ConsumerProtocolAssignment;
 use kafka_protocol::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
 use kafka_protocol::messages::sync_group_response::SyncGroupResponse;
 use kafka_protocol::protocol::StrBytes;
@@ -10,8 +9,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::state::{Group, Parked, State, answer_sync};
 use super::{Coordinator, Env};
 use crate::broker::{MemberAssignment, Output, ReplyTo};
-use crate::cluster::{TimestampMs, TopicPartition};
-use crate::consumer_protocol::decode_versioned;
+use crate::cluster::TimestampMs;
+use crate::consumer_protocol::assigned_partitions;
 
 impl Coordinator {
     pub fn sync(&mut self, now: TimestampMs, reply: ReplyTo, request: SyncGroupRequest) -> Vec<Output> {
@@ -95,7 +94,8 @@ impl Group {
         let members = self.members.iter().map(|(id, member)| MemberAssignment {
             member_id: id.clone(),
             client_id: member.client_id.clone(),
-            partitions: assigned_partitions(&member.assignment),
+            // Other kinds of groups hand out what they like: not partitions, as far as a broker can tell.
+            partitions: assigned_partitions(member.assignment.clone()).unwrap_or_default(),
         });
         let members = members.collect();
         env.outputs.push(Output::Rebalanced { group: self.id.clone(), generation: self.generation, members });
@@ -110,23 +110,4 @@ impl Group {
             self.renew_session(env.now, &id);
         }
     }
-}
-
-/// The partitions in a member's share; none where the bytes are not the consumer protocol's.
-fn assigned_partitions(assignment: &Bytes) -> Vec<TopicPartition> {
-    let decoded = decode_versioned::<ConsumerProtocolAssignment>(assignment.clone());
-    decoded
-        .map(|assignment| {
-            let topics = assignment.assigned_partitions.into_iter();
-            topics
-                .flat_map(|topic| {
-                    let name = topic.topic;
-                    topic
-                        .partitions
-                        .into_iter()
-                        .map(move |partition| TopicPartition { topic: name.clone(), partition })
-                })
-                .collect()
-        })
-        .unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Assignor;
 use crate::cluster::TopicPartition;
-use crate::consumer_protocol::{decode_versioned, encode_versioned};
+use crate::consumer_protocol::{assigned_partitions, decode_versioned, encode_versioned};
 
 /// Version of both messages: the newest before cooperative rebalancing gave them more to say.
 const VERSION: i16 = 0;
@@ -126,14 +126,7 @@ pub(super) fn encode_assignments(
 
 /// This member's share. Empty bytes are an empty share.
 pub(super) fn decode_assignment(bytes: Bytes) -> Vec<TopicPartition> {
-    let assignment = decode_versioned::<ConsumerProtocolAssignment>(bytes).unwrap_or_default();
-    let mut partitions: Vec<TopicPartition> = Vec::new();
-    for share in assignment.assigned_partitions {
-        let topic = share.topic;
-        let named =
-            share.partitions.into_iter().map(|partition| TopicPartition { topic: topic.clone(), partition });
-        partitions.extend(named);
-    }
+    let mut partitions = assigned_partitions(bytes).unwrap_or_default();
     partitions.sort();
     partitions
 }

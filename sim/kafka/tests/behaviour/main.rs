@@ -1,0 +1,18 @@
+//! What a Kafka must and must not promise, by the numbers of the list of behaviours (a1, b16, e45 …).
+//!
+//! `bench` asks brokers directly and compares what comes out; `world` runs clients against three brokers on a
+//! virtual clock.
+
+mod bench;
+mod world;
+
+mod a_produce;
+mod b_idempotence;
+mod client_consumer;
+mod client_producer;
+mod e_groups;
+mod e_offsets;
+mod e_static_members;
+mod g_partitioner;
+mod h_log;
+mod seams;
