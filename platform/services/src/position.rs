@@ -9,6 +9,8 @@
 //! expectations move, the buyer's. There is no stream of the clearing house: its position is always flat.
 
 mod account;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use contracts::Message;

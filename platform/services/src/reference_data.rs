@@ -201,16 +201,39 @@ mod tests {
     #[test]
     fn an_instrument_is_listed_once() {
         let mut bench = bench();
-        assert_snapshot!(bench.post("/api/v1/instruments", "k-1", IBM), @"");
-        assert_snapshot!(bench.post("/api/v1/instruments", "k-2", IBM), @"");
-        assert_snapshot!(bench.post("/api/v1/instruments", "k-3", &IBM.replace("0.01", "0.05")), @"");
+        assert_snapshot!(bench.post("/api/v1/instruments", "k-1", IBM), @r#"
+        command  client-1 POST /instruments / k-1
+        event    instrument/IBM InstrumentListed{instrument_id=IBM currency=USD tick=0.01}
+        publish  reference-data-events #1 from instrument/IBM key IBM date - ReferenceData{kind=InstrumentListed{instrument_id=IBM currency=USD tick=0.01}}
+        answer   201 {"instrumentId":"IBM"}
+        "#);
+        assert_snapshot!(bench.post("/api/v1/instruments", "k-2", IBM), @r#"
+        command  client-1 POST /instruments / k-2
+        answer   201 {"instrumentId":"IBM"}
+        "#);
+        assert_snapshot!(bench.post("/api/v1/instruments", "k-3", &IBM.replace("0.01", "0.05")), @r"
+        command  client-1 POST /instruments / k-3
+        reject   409 declared-otherwise [IBM] instrument IBM is declared with other content
+        ");
     }
 
     #[test]
     fn a_participant_opens_accounts_and_adds_more_later() {
         let mut bench = bench();
-        assert_snapshot!(bench.post("/api/v1/participants", "k-1", P_1), @"");
-        assert_snapshot!(bench.post("/api/v1/participants", "k-2", &P_1.replace("A-2", "A-3")), @"");
+        assert_snapshot!(bench.post("/api/v1/participants", "k-1", P_1), @r#"
+        command  client-1 POST /participants / k-1
+        event    account/A-1 AccountOpened{account_id=A-1 participant_id=P-1 bank_account=B-1 webhook=webhook/P-1}
+        event    account/A-2 AccountOpened{account_id=A-2 participant_id=P-1 bank_account=B-2 webhook=webhook/P-1}
+        publish  reference-data-events #1 from account/A-1 key A-1 date - ReferenceData{kind=AccountOpened{account_id=A-1 participant_id=P-1 bank_account=B-1 webhook=webhook/P-1}}
+        publish  reference-data-events #1 from account/A-2 key A-2 date - ReferenceData{kind=AccountOpened{account_id=A-2 participant_id=P-1 bank_account=B-2 webhook=webhook/P-1}}
+        answer   201 {"participantId":"P-1"}
+        "#);
+        assert_snapshot!(bench.post("/api/v1/participants", "k-2", &P_1.replace("A-2", "A-3")), @r#"
+        command  client-1 POST /participants / k-2
+        event    account/A-3 AccountOpened{account_id=A-3 participant_id=P-1 bank_account=B-2 webhook=webhook/P-1}
+        publish  reference-data-events #1 from account/A-3 key A-3 date - ReferenceData{kind=AccountOpened{account_id=A-3 participant_id=P-1 bank_account=B-2 webhook=webhook/P-1}}
+        answer   201 {"participantId":"P-1"}
+        "#);
     }
 
     /// Else an account would have two owners, or money would go to another bank account.
@@ -218,8 +241,14 @@ mod tests {
     fn an_account_never_changes_its_owner_or_bank_account() {
         let mut bench = bench();
         bench.post("/api/v1/participants", "k-1", P_1);
-        assert_snapshot!(bench.post("/api/v1/participants", "k-2", &P_1.replace("P-1", "P-2")), @"");
-        assert_snapshot!(bench.post("/api/v1/participants", "k-3", &P_1.replace("B-2", "B-3")), @"");
+        assert_snapshot!(bench.post("/api/v1/participants", "k-2", &P_1.replace("P-1", "P-2")), @r"
+        command  client-1 POST /participants / k-2
+        reject   409 declared-otherwise [A-1] account A-1 is declared with other content
+        ");
+        assert_snapshot!(bench.post("/api/v1/participants", "k-3", &P_1.replace("B-2", "B-3")), @r"
+        command  client-1 POST /participants / k-3
+        reject   409 declared-otherwise [A-2] account A-2 is declared with other content
+        ");
     }
 
     #[test]
@@ -241,6 +270,18 @@ mod tests {
         }
         refused += &bench.post("/api/v1/instruments", "", IBM);
         refused += &bench.get("/api/v1/instruments");
-        assert_snapshot!(refused, @"");
+        assert_snapshot!(refused, @r#"
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts[1].accountId: occurs twice"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts[1].accountId: is a house account"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts[1].accountId: ` ` at position 1 is not allowed in an id"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"webhook: must be an address of at most 256 characters"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"hook: is not known here; known are participantId, accounts, webhook"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts: must be 1 to 100"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"tick: a price must be above zero"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"tick: a price must be above zero"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"currency: `usd` is not a known currency"}
+        answer   400 {"type":"https://bellwether.invalid/problems/idempotency-key-required","title":"idempotency key required","status":400,"detail":"header idempotency-key: 1 to 128 visible ASCII characters"}
+        answer   404 {"type":"https://bellwether.invalid/problems/not-found","title":"not found","status":404,"detail":"GET /api/v1/instruments"}
+        "#);
     }
 }

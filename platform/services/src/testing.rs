@@ -76,10 +76,11 @@ impl<S: Service> Bench<S> {
         self.states.get(stream).unwrap_or(&self.absent)
     }
 
-    /// A consumed message.
+    /// A consumed message. Ids that are hashes are shown by their beginning.
     pub fn message(&mut self, message: impl Into<Message>) -> String {
         let message = message.into();
-        let message = Message::decode(message.topic(), message.encode()).expect("messages survive their encoding");
+        let message =
+            Message::decode(message.topic(), message.encode()).expect("messages survive their encoding");
         match self.service.on_message(&message) {
             Some(command) => self.command(&command),
             None => "ignored\n".to_owned(),
@@ -99,7 +100,7 @@ impl<S: Service> Bench<S> {
     pub fn due_timers(&mut self) -> String {
         let mut lines = String::new();
         while let Some(id) = self.next_due() {
-            writeln!(lines, "fire     {id}").expect("a String takes all");
+            writeln!(lines, "fire     {}", short_ids(&id)).expect("a String takes all");
             lines += &self.timer(&id);
         }
         lines
@@ -133,7 +134,8 @@ impl<S: Service> Bench<S> {
                 head + &self.command(&http.command)
             }
             HttpAction::Read(lookups) => {
-                let results: Vec<LookupResult> = lookups.iter().map(|lookup| self.tables.look_up(lookup)).collect();
+                let results: Vec<LookupResult> =
+                    lookups.iter().map(|lookup| self.tables.look_up(lookup)).collect();
                 render_response(&self.service.render(&request, &results))
             }
             HttpAction::Answer(response) => render_response(&response),
@@ -202,7 +204,7 @@ impl<S: Service> Bench<S> {
         let outcome = self.service.decide(self.now, command, &view);
         let again = self.service.decide(self.now, command, &view);
         assert_eq!(format!("{outcome:?}"), format!("{again:?}"), "deciding twice gives the same");
-        match outcome {
+        let lines = match outcome {
             Ok(decision) => {
                 let lines = self.keep(decision, &streams);
                 if lines.is_empty() { "nothing\n".to_owned() } else { lines }
@@ -212,7 +214,8 @@ impl<S: Service> Bench<S> {
                 let lines = self.keep(reject.decision, &streams);
                 lines + &format!("reject   {}\n", render_problem(&reject.problem))
             }
-        }
+        };
+        short_ids(&lines)
     }
 
     fn keep(&mut self, decision: Decision<S::Event>, streams: &[StreamRef]) -> String {
@@ -323,6 +326,7 @@ pub fn instant(text: &str) -> Timestamp {
 fn render_row(row: &[Value]) -> String {
     let values = row.iter().map(|value| match value {
         Value::Null => "null".to_owned(),
+        Value::Text(text) if text.is_empty() => "-".to_owned(),
         Value::Int(value) => value.to_string(),
         Value::Text(text) => text.to_string(),
         Value::Bytes(bytes) => format!("<{} bytes>", bytes.len()),
@@ -335,12 +339,31 @@ fn render_answer(answer: &Answer) -> String {
 }
 
 fn render_problem(problem: &Problem) -> String {
-    let instance = if problem.instance.is_empty() { String::new() } else { format!(" [{}]", problem.instance) };
+    let instance =
+        if problem.instance.is_empty() { String::new() } else { format!(" [{}]", problem.instance) };
     format!("{} {}{instance} {}", problem.status, problem.code, problem.detail)
 }
 
 /// Status and body of a response, as a line.
 pub fn render_response(response: &Response<Bytes>) -> String {
     let body = String::from_utf8_lossy(response.body());
-    format!("answer   {} {body}\n", response.status().as_u16())
+    short_ids(&format!("answer   {} {body}\n", response.status().as_u16()))
+}
+
+/// Ids that are hashes (32 hex digits), by their first six: `6f7078…`.
+fn short_ids(text: &str) -> String {
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_hex) {
+        let (before, from) = rest.split_at(start);
+        let len = from.find(|c| !is_hex(c)).unwrap_or(from.len());
+        short += before;
+        match len {
+            32 => short.extend([&from[..6], "…"]),
+            _ => short += &from[..len],
+        }
+        rest = &from[len..];
+    }
+    short + rest
 }

@@ -28,8 +28,8 @@ use contracts::events::trade_stored::Event;
 use contracts::events::{RejectReason, Trade, TradeAdvanced, TradeState};
 use host::ports::store::{Table, Value};
 use host::{
-    Decision, Effect, EffectAnswer, EffectCall, EffectStep, HttpAction, Lookup, LookupResult, Problem, Reject,
-    Service, StreamId, StreamRef, View,
+    Decision, Effect, EffectAnswer, EffectCall, EffectStep, HttpAction, Lookup, LookupResult, Problem,
+    Reject, Service, StreamId, StreamRef, View,
 };
 use http::{Request, Response};
 use model::{Date, Timestamp, VenueId};
@@ -64,14 +64,20 @@ impl Default for Trades {
 pub enum Command {
     Submit(Submission),
     /// Everything may be there now. `last`: what is still missing is not waited for any longer.
-    Reconsider { parties: Parties, last: bool },
+    Reconsider {
+        parties: Parties,
+        last: bool,
+    },
     /// An instrument or an account exists.
     Learn(Kind),
     /// More trades waited for it than one decision takes.
     Arrived(StreamId),
     Venue(VenueMessage),
     WatchVenue,
-    Step { trade: String, advanced: TradeAdvanced },
+    Step {
+        trade: String,
+        advanced: TradeAdvanced,
+    },
 }
 
 /// What a participant submitted. Readable, but not yet checked.
@@ -102,7 +108,9 @@ impl Service for Trades {
             Command::Learn(Kind::InstrumentListed(listed)) => {
                 vec![StreamRef::write("instrument", &listed.instrument_id)]
             }
-            Command::Learn(Kind::AccountOpened(opened)) => vec![StreamRef::write("account", &opened.account_id)],
+            Command::Learn(Kind::AccountOpened(opened)) => {
+                vec![StreamRef::write("account", &opened.account_id)]
+            }
             Command::Arrived(stream) => vec![StreamRef::write(stream.kind(), stream.id())],
             Command::Venue(message) => message.streams(),
             Command::WatchVenue => vec![StreamRef::read("venue", &self.venue)],
@@ -151,9 +159,7 @@ impl Service for Trades {
     fn on_message(&self, message: &Message) -> Option<Command> {
         match message {
             Message::ReferenceData(event) => event.kind.clone().map(Command::Learn),
-            Message::TradeValidated(validated) => {
-                Some(step(&validated.trade, TradeState::Validated, "", ""))
-            }
+            Message::TradeValidated(validated) => Some(step(&validated.trade, TradeState::Validated, "", "")),
             // Its own refusals are recorded where they are decided.
             Message::TradeRejected(rejected) if rejected.by == Self::NAME => None,
             Message::TradeRejected(rejected) => {
@@ -207,7 +213,12 @@ impl Service for Trades {
         venue::query_call(effect)
     }
 
-    fn effect_answer(&self, effect: &Effect, _: EffectStep, response: &Response<Bytes>) -> EffectAnswer<Command> {
+    fn effect_answer(
+        &self,
+        effect: &Effect,
+        _: EffectStep,
+        response: &Response<Bytes>,
+    ) -> EffectAnswer<Command> {
         self.venue_answer(effect, response)
     }
 

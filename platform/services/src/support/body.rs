@@ -38,7 +38,9 @@ impl<'a> Fields<'a> {
         };
         let this = Self { path, fields };
         match fields.keys().find(|name| !names.contains(&name.as_str())) {
-            Some(unknown) => Err(this.bad(unknown, format!("is not known here; known are {}", names.join(", ")))),
+            Some(unknown) => {
+                Err(this.bad(unknown, format!("is not known here; known are {}", names.join(", "))))
+            }
             None => Ok(this),
         }
     }
@@ -72,7 +74,9 @@ impl<'a> Fields<'a> {
     pub fn whole(&self, name: &str) -> Result<u64, Problem> {
         let number = match self.fields.get(name) {
             None | Some(Value::Null) => None,
-            Some(value) => Some(value.as_u64().ok_or_else(|| self.bad(name, "must be a whole number from 0"))?),
+            Some(value) => {
+                Some(value.as_u64().ok_or_else(|| self.bad(name, "must be a whole number from 0"))?)
+            }
         };
         self.required(name, number)
     }
@@ -141,7 +145,10 @@ mod tests {
             (r#"[{"accountId":"A-1"},{"accountId":"A-2"}]"#, "{}", "accounts: must be a list"),
         ] {
             let refused = read(&good.replacen(from, to, 1)).expect_err(detail);
-            assert_eq!((refused.status, refused.code.as_str(), refused.detail.as_str()), (400, "bad-field", detail));
+            assert_eq!(
+                (refused.status, refused.code.as_str(), refused.detail.as_str()),
+                (400, "bad-field", detail)
+            );
         }
         assert_eq!(read("[]").expect_err("no object").detail, "body: must be an object");
         let malformed = read("{\"price\":").expect_err("not JSON");

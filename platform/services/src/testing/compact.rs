@@ -43,10 +43,11 @@ impl Node {
             Self::Tuple(name, items) => match (name.as_str(), items.as_slice()) {
                 ("Some", [only]) => only.render(),
                 // A variant and the message in it: the variant's name is enough.
-                (variant, [Self::Fields(message, fields)]) if message != "Trade" => {
-                    Self::Fields(variant.to_owned(), fields.iter().map(|(n, v)| (n.clone(), v.copy())).collect())
-                        .render()
-                }
+                (variant, [Self::Fields(message, fields)]) if message != "Trade" => Self::Fields(
+                    variant.to_owned(),
+                    fields.iter().map(|(n, v)| (n.clone(), v.copy())).collect(),
+                )
+                .render(),
                 (variant, items) => format!("{variant}({})", render_all(items)),
             },
             Self::List(items) => format!("[{}]", render_all(items)),
@@ -75,18 +76,16 @@ fn trade(fields: &[(String, Node)]) -> String {
         let field = fields.iter().find(|(field, _)| field == name);
         field.map(|(_, value)| value.render()).unwrap_or_default()
     };
-    let date = get("trade_date");
-    let of = if date.is_empty() { String::new() } else { format!(" of {date}") };
-    format!(
-        "{} {}<-{} {} {} @ {} {}{of}",
-        get("trade_id"),
-        get("buyer_account_id"),
-        get("seller_account_id"),
-        get("quantity"),
-        get("instrument_id"),
-        get("price"),
-        get("currency"),
-    )
+    let [id, quantity, instrument] = ["trade_id", "quantity", "instrument_id"].map(get);
+    let [buyer, seller] = ["buyer_account_id", "seller_account_id"].map(get);
+    let mut text = format!("{id} {buyer}<-{seller} {quantity} {instrument} @ {}", get("price"));
+    for (before, field) in [(" ", "currency"), (" of ", "trade_date")] {
+        match get(field) {
+            missing if missing.is_empty() => {}
+            value => text.extend([before, &value]),
+        }
+    }
+    text
 }
 
 /// Reads `Debug` text of plain data.
@@ -104,12 +103,15 @@ impl Reader<'_> {
         }
         let name = self.word();
         if self.skip(" {") || self.skip("{") {
-            return Node::Fields(name, self.until("}", |reader| {
-                let field = reader.word();
-                assert!(reader.skip(":"), "a field has a value: {}", reader.rest);
-                reader.skip(" ");
-                (field, reader.node())
-            }));
+            return Node::Fields(
+                name,
+                self.until("}", |reader| {
+                    let field = reader.word();
+                    assert!(reader.skip(":"), "a field has a value: {}", reader.rest);
+                    reader.skip(" ");
+                    (field, reader.node())
+                }),
+            );
         }
         if self.skip("(") {
             return Node::Tuple(name, self.until(")", Self::node));
@@ -133,6 +135,8 @@ impl Reader<'_> {
     }
 
     fn word(&mut self) -> String {
+        // A field whose name is a keyword.
+        self.skip("r#");
         let is_end = |c: char| !(c.is_alphanumeric() || "_-.".contains(c));
         let end = self.rest.find(is_end).unwrap_or(self.rest.len());
         assert!(end > 0, "a name or a number: {}", self.rest);

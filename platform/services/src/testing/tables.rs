@@ -46,7 +46,9 @@ impl Tables {
             .filter(|row| index.is_none_or(|index| covers(index, row)))
             .map(|row| (columns.iter().map(|&column| row[column].clone()).collect::<Key>(), row))
             .filter(|(position, _)| position.starts_with(&lookup.prefix))
-            .filter(|(position, _)| lookup.after.as_ref().is_none_or(|after| is_after(&position[prefix..], after)))
+            .filter(|(position, _)| {
+                lookup.after.as_ref().is_none_or(|after| is_after(&position[prefix..], after))
+            })
             .filter(|(position, _)| lookup.up_to.as_ref().is_none_or(|up_to| position[prefix] <= *up_to))
             .collect();
         found.sort();

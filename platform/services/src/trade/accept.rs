@@ -7,7 +7,7 @@ use contracts::events::{
 };
 use host::ports::store::Value;
 use host::{Decision, Lookup, Problem, Reject, Service, StreamId, StreamRef, View};
-use model::{arithmetic::ArithmeticError, Quantity};
+use model::{Quantity, arithmetic::ArithmeticError};
 use serde_json::json;
 
 use super::state::{Record, State};
@@ -40,7 +40,8 @@ impl Parties {
     /// Reads `<trade>/<instrument>/<buyer>/<seller>`: no id has a slash.
     pub fn named(text: &str) -> Option<Self> {
         let mut ids = text.split('/').map(str::to_owned);
-        let parties = Self { trade: ids.next()?, instrument: ids.next()?, buyer: ids.next()?, seller: ids.next()? };
+        let parties =
+            Self { trade: ids.next()?, instrument: ids.next()?, buyer: ids.next()?, seller: ids.next()? };
         ids.next().is_none().then_some(parties)
     }
 
@@ -54,7 +55,8 @@ impl Parties {
 
     /// The reference data that the trade needs.
     fn references(&self) -> Vec<StreamId> {
-        let mut streams = vec![StreamId::new("instrument", &self.instrument), StreamId::new("account", &self.buyer)];
+        let mut streams =
+            vec![StreamId::new("instrument", &self.instrument), StreamId::new("account", &self.buyer)];
         if self.seller != self.buyer {
             streams.push(StreamId::new("account", &self.seller));
         }
@@ -110,7 +112,8 @@ impl Trades {
                 received.waits_until_ms = contract::millis(until);
                 let (record, decision) = receive(received, &parties);
                 let decision = decision.put(&super::TRADES, super::tables::trade_row(&record));
-                let decision = decision.and(wait(&parties, &missing)).arm(parties.timer("reference_wait"), until);
+                let decision =
+                    decision.and(wait(&parties, &missing)).arm(parties.timer("reference_wait"), until);
                 Ok(decision.answer(202, submitted(&parties)))
             }
             Verdict::Faulty(reason, detail) => {
@@ -122,8 +125,14 @@ impl Trades {
     }
 
     /// A waiting trade, after something has arrived or the wait is over.
-    pub(super) fn reconsider(&self, parties: &Parties, last: bool, view: &View<'_, State>) -> Decision<Event> {
-        let Some(record) = view.state(&parties.stream()).record().filter(|record| !record.is_decided()) else {
+    pub(super) fn reconsider(
+        &self,
+        parties: &Parties,
+        last: bool,
+        view: &View<'_, State>,
+    ) -> Decision<Event> {
+        let Some(record) = view.state(&parties.stream()).record().filter(|record| !record.is_decided())
+        else {
             return Decision::none();
         };
         let decision = match self.judge(&record.trade, &record.requested_trade_date, parties, view) {
@@ -204,13 +213,15 @@ fn receive(received: TradeReceived, parties: &Parties) -> (Record, Decision<Even
 }
 
 fn accept(record: &Record, trade: &Trade, parties: &Parties) -> Decision<Event> {
-    let accepted =
-        TradeAccepted { trade_date: trade.trade_date.clone(), currency: trade.currency.clone() };
+    let accepted = TradeAccepted { trade_date: trade.trade_date.clone(), currency: trade.currency.clone() };
     let row = vec![Value::text(trade.trade_id.as_str()), Value::text(trade.trade_date.as_str())];
     let message = TradeSubmitted { trade: Some(trade.clone()) };
-    record_event(record, parties.stream(), Event::Accepted(accepted))
-        .put(&ACCEPTED, row)
-        .publish(parties.stream(), &parties.seller, &trade.trade_date, message)
+    record_event(record, parties.stream(), Event::Accepted(accepted)).put(&ACCEPTED, row).publish(
+        parties.stream(),
+        &parties.seller,
+        &trade.trade_date,
+        message,
+    )
 }
 
 fn refuse(record: &Record, parties: &Parties, reason: RejectReason, detail: &str) -> Decision<Event> {
@@ -271,7 +282,11 @@ pub(super) fn wake(stream: &StreamId, view: &View<'_, State>) -> Decision<Event>
         let key = waiting_key(stream, &parties);
         decision = decision.delete(&WAITING, key).arm(parties.timer("reconsider"), view.database_time);
     }
-    if rows.len() == WOKEN_AT_ONCE { decision.arm(format!("arrived/{stream}"), view.database_time) } else { decision }
+    if rows.len() == WOKEN_AT_ONCE {
+        decision.arm(format!("arrived/{stream}"), view.database_time)
+    } else {
+        decision
+    }
 }
 
 fn never_came(missing: &[StreamId]) -> (RejectReason, String) {
@@ -284,4 +299,3 @@ fn never_came(missing: &[StreamId]) -> (RejectReason, String) {
     let names: Vec<&str> = missing.iter().map(StreamId::as_str).collect();
     (reason, format!("unknown: {}", names.join(", ")))
 }
-

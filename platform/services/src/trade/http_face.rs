@@ -65,7 +65,11 @@ fn submission(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> 
         ..Trade::default()
     };
     let trade_date = fields.optional_parsed::<Date>("tradeDate")?;
-    request::command(request, "POST /trades", Command::Submit(Submission { client, trade, trade_date, fault }))
+    request::command(
+        request,
+        "POST /trades",
+        Command::Submit(Submission { client, trade, trade_date, fault }),
+    )
 }
 
 type Fault = (RejectReason, String);

@@ -106,7 +106,8 @@ impl Trades {
             VenueKind::Close => Decision::none().event(stream, Event::VenueClosed(day(date))),
             VenueKind::EndOfDay if date == open => self.seal(date, view.lookup(0).count()),
             VenueKind::EndOfDay => {
-                let ahead = open.until(date).expect("dates of the calendar are a few decades apart").get_days();
+                let ahead =
+                    open.until(date).expect("dates of the calendar are a few decades apart").get_days();
                 if ahead > DAYS_AHEAD_MAX {
                     return Err(never("too-far-ahead", format!("the open trade date is {open}")));
                 }
@@ -123,15 +124,18 @@ impl Trades {
             .next_session_after(date)
             .expect("a venue whose calendar has ended takes no more trades: extend the calendar");
         let trade_date = date.to_string();
-        let sealed = VenueSealed { trade_date: trade_date.clone(), accepted, next_trade_date: next.to_string() };
-        let message = TradeDateSealed {
-            venue_id: self.venue.to_string(),
-            trade_date: trade_date.clone(),
-            accepted,
-        };
+        let sealed =
+            VenueSealed { trade_date: trade_date.clone(), accepted, next_trade_date: next.to_string() };
+        let message =
+            TradeDateSealed { venue_id: self.venue.to_string(), trade_date: trade_date.clone(), accepted };
         Decision::none()
             .event(StreamId::new("venue", &self.venue), Event::VenueSealed(sealed))
-            .publish(StreamId::new("trade-date", &trade_date), trade_date.clone(), trade_date.clone(), message)
+            .publish(
+                StreamId::new("trade-date", &trade_date),
+                trade_date.clone(),
+                trade_date.clone(),
+                message,
+            )
             .cancel(format!("end_of_day/{trade_date}"))
             .arm(self.watch_timer(), self.query_due(next))
     }
