@@ -1,5 +1,9 @@
 //! A simulated Kafka: brokers and clients as plain state machines, in Kafka's own protocol types.
 //!
+//! Called by the simulator: its broker nodes drive [`Broker`], its Kafka adapters implement [`client::Link`] and hold
+//! [`client::Producer`] and [`client::Consumer`]. `README.md` says what is faked, what is left out, and which test
+//! shows which behaviour.
+//!
 //! Sans-IO: no clock, no randomness, no tasks, no sockets. The host brings time, connections and a [`client::Link`].
 
 pub mod broker;

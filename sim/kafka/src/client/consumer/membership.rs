@@ -301,7 +301,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
                 self.events.push_back(ConsumerEvent::Error(ConsumerError::Fenced));
             }
             other => {
-                self.events.push_back(ConsumerEvent::Error(ConsumerError::Broker(other)));
+                if !other.is_retriable() {
+                    self.events.push_back(ConsumerEvent::Error(ConsumerError::Broker(other)));
+                }
                 if self.phase != Phase::Stable {
                     self.enter_again();
                 }

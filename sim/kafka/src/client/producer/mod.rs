@@ -5,7 +5,7 @@
 //! the others' results. Sends are not pipelined: `max.in.flight.requests.per.connection` is 1, `linger.ms` is 0. Omits
 //! acks 0 and 1, transactions, compression, and interceptors.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use futures::future::join_all;
@@ -272,6 +272,7 @@ impl<L: Link + ?Sized> Producer<L> {
     async fn identity(&mut self, timeout_ms: i64) -> Option<Identity> {
         if self.identity.is_none() {
             let request = InitProducerIdRequest::default()
+                .with_transactional_id(None)
                 .with_transaction_timeout_ms(i32::MAX)
                 .with_producer_id(ProducerId(-1))
                 .with_producer_epoch(-1);
@@ -317,6 +318,3 @@ fn outcome_of(answer: &Result<ProduceResponse, LinkError>, partition: &TopicPart
         Err(error) => Outcome::Failed(error),
     }
 }
-
-/// Batches of a partition in order.
-type Queue = VecDeque<Batch>;

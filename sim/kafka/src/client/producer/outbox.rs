@@ -1,10 +1,10 @@
 //! The records of one send, batched by partition, and their outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{ProduceError, ProducerRecord, Queue, RecordMetadata};
+use super::{ProduceError, ProducerRecord, RecordMetadata};
 use crate::cluster::TopicPartition;
 use crate::records::{BatchProducer, RecordView, encode_batch};
 
@@ -27,6 +27,9 @@ impl Batch {
         self.records.len()
     }
 }
+
+/// A partition's batches in order.
+type Queue = VecDeque<Batch>;
 
 pub(super) struct Outbox {
     records: Vec<ProducerRecord>,
