@@ -1,1 +1,55 @@
-//! Comes next.
+//! Errors by SQLSTATE (manual, appendix A), before it is known which statement of a pipeline they belong to.
+//! Messages are PostgreSQL's own where it has one.
+
+use host::ports::store::StoreError;
+
+pub mod sqlstate {
+    //! Condition names of appendix A.
+    pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+    pub const NOT_NULL_VIOLATION: &str = "23502";
+    pub const UNIQUE_VIOLATION: &str = "23505";
+    pub const ACTIVE_SQL_TRANSACTION: &str = "25001";
+    pub const READ_ONLY_SQL_TRANSACTION: &str = "25006";
+    pub const NO_ACTIVE_SQL_TRANSACTION: &str = "25P01";
+    pub const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
+    pub const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: &str = "25P03";
+    pub const DEADLOCK_DETECTED: &str = "40P01";
+    pub const SYNTAX_ERROR: &str = "42601";
+    pub const UNDEFINED_COLUMN: &str = "42703";
+    pub const UNDEFINED_OBJECT: &str = "42704";
+    pub const UNDEFINED_TABLE: &str = "42P01";
+    pub const TOO_MANY_CONNECTIONS: &str = "53300";
+    pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+    pub const LOCK_NOT_AVAILABLE: &str = "55P03";
+    pub const CANNOT_CONNECT_NOW: &str = "57P03";
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlError {
+    pub sqlstate: &'static str,
+    pub message: String,
+}
+
+impl SqlError {
+    #[cold]
+    pub fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into() }
+    }
+
+    #[cold]
+    pub fn unique(constraint: &str) -> Self {
+        let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
+        Self::new(sqlstate::UNIQUE_VIOLATION, message)
+    }
+
+    #[cold]
+    pub fn read_only(command: &str) -> Self {
+        let message = format!("cannot execute {command} in a read-only transaction");
+        Self::new(sqlstate::READ_ONLY_SQL_TRANSACTION, message)
+    }
+
+    pub fn at(self, statement: usize) -> StoreError {
+        StoreError::Database { sqlstate: self.sqlstate, statement, message: self.message }
+    }
+}

@@ -9,13 +9,18 @@
 //! (27.2). What it omits: SQL text, planner, other isolation levels, fsync and disk faults, checkpoints,
 //! failover. The `README.md` beside this crate says which behaviour is shown by which test, and which wait.
 
+mod database;
 mod error;
 mod key;
 mod locks;
+mod log;
 mod output;
 mod server;
+mod session;
 mod settings;
+mod statement;
 mod table;
+mod transaction;
 
 pub use output::{Change, ChangeKind, CommittedTx, Lsn, Output, StoredRow, WalRecord};
 pub use server::{Server, ServerRole};

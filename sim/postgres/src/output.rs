@@ -69,6 +69,13 @@ pub struct Change {
     pub row: StoredRow,
 }
 
+impl Change {
+    /// What the row is from now on.
+    pub(crate) fn after(&self) -> Option<StoredRow> {
+        (self.kind != ChangeKind::Delete).then(|| self.row.clone())
+    }
+}
+
 /// One committed transaction in the write-ahead log.
 #[derive(Clone, Debug)]
 pub struct WalRecord {

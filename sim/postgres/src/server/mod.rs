@@ -1,8 +1,22 @@
-//! One database server: sessions, transactions and committed tables; the surface that the simulator drives.
+//! One database server: sessions and what they share; the surface that the simulator drives.
+//!
+//! `pipeline` runs statements, `commit` carries transactions to the standby and back, `wait` ends waits that
+//! nobody else ends: deadlocks and timeouts.
 
-use host::ports::store::{Row, Statement, StoreError, Table};
+mod commit;
+mod pipeline;
+mod wait;
 
-use crate::output::{Lsn, Output, WalRecord};
+use std::collections::{BTreeMap, BTreeSet};
+
+use host::ports::store::{Row, Statement, StoreError, Table, Value};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::database::Database;
+use crate::error::{SqlError, sqlstate};
+use crate::key::{KeyBytes, encode};
+use crate::output::{Lsn, Output, StoredRow};
+use crate::session::{Pipeline, Session, State, Timer, Wait};
 use crate::settings::Settings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,92 +26,173 @@ pub enum ServerRole {
     Standby,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Down,
+    Starting,
+    Running,
+}
+
 pub struct Server {
     settings: Settings,
     role: ServerRole,
-    tables: Vec<&'static Table>,
+    life: Life,
+    database: Database,
+    sessions: BTreeMap<u64, Session>,
+    timers: BTreeSet<(u64, u64, Timer)>,
 }
 
-/// Every method takes the server's own clock, in nanoseconds since 1970, and appends what the server does.
+/// Methods take the server's own clock, in nanoseconds since 1970, and append what the server does.
 impl Server {
     /// A running server with empty tables. Only these tables exist: others give 42P01.
     pub fn new(settings: Settings, role: ServerRole, tables: Vec<&'static Table>) -> Self {
-        Self { settings, role, tables }
+        let mut database = Database::new(&tables);
+        database.read_only = role == ServerRole::Standby;
+        if role == ServerRole::Primary && settings.has_synchronous_standby() {
+            database.log.connect_first();
+            database.commit_waits_for_standby = settings.commit_waits_for_standby();
+        }
+        let (sessions, timers) = (BTreeMap::new(), BTreeSet::new());
+        Self { settings, role, life: Life::Running, database, sessions, timers }
     }
 
     pub fn role(&self) -> ServerRole {
         self.role
     }
 
-    /// Opening data, the same on primary and standby, before anything else happens.
-    pub fn seed(&mut self, _table: &'static Table, _rows: Vec<Row>) {}
+    /// Opening data, the same on primary and standby, before anything else happens. Serial columns that are
+    /// NULL are numbered from the sequence, which afterwards goes on behind the highest one.
+    pub fn seed(&mut self, table: &'static Table, rows: Vec<Row>) {
+        let number = self.database.table(table).unwrap_or_else(|error| panic!("seed: {}", error.message));
+        let data = &mut self.database.tables[number];
+        let mut scratch = Vec::new();
+        for mut row in rows {
+            assert_eq!(row.len(), table.columns.len(), "a seeded row of {} has all columns", table.name);
+            if table.serial {
+                let id = match row[0] {
+                    Value::Int(id) => id.max(data.sequence.last),
+                    _ => data.sequence.last + 1,
+                };
+                data.sequence.replay(id);
+                if row[0] == Value::Null {
+                    row[0] = Value::Int(id);
+                }
+            }
+            scratch.clear();
+            encode(&row[..table.key], &mut scratch);
+            let key = KeyBytes::new(&scratch);
+            data.apply(key, Some(row.into()), &mut scratch);
+        }
+    }
 
     /// A session begins. `conn` is never used again for another one. Errors: 57P03 while starting, 53300 when
     /// there are too many, [`StoreError::Refused`] when the process is down.
-    pub fn connect(&mut self, _now_ns: u64, _conn: u64) -> Result<(), StoreError> {
+    pub fn connect(&mut self, _now_ns: u64, conn: u64) -> Result<(), StoreError> {
+        match self.life {
+            Life::Down => return Err(StoreError::Refused),
+            Life::Starting => {
+                let message = "the database system is starting up";
+                return Err(SqlError::new(sqlstate::CANNOT_CONNECT_NOW, message).at(0));
+            }
+            Life::Running => {}
+        }
+        if self.sessions.len() >= self.settings.max_connections {
+            return Err(
+                SqlError::new(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already").at(0)
+            );
+        }
+        let before = self.sessions.insert(conn, Session::default());
+        assert!(before.is_none(), "connection {conn} is used twice");
         Ok(())
     }
 
     /// A pipeline arrives. Exactly one [`Output::Reply`] follows, now or at a later call of any method, unless
-    /// the session ends before. Calls of one session run one after the other.
+    /// the session ends before. Calls of one session run one after the other. A session that the server does
+    /// not know (any more) gets [`StoreError::Lost`].
     pub fn run(
         &mut self,
-        _now_ns: u64,
-        _conn: u64,
-        _call: u64,
-        _statements: Vec<Statement>,
-        _out: &mut Vec<Output>,
+        now_ns: u64,
+        conn: u64,
+        call: u64,
+        statements: Vec<Statement>,
+        out: &mut Vec<Output>,
     ) {
+        let Some(session) = self.sessions.get_mut(&conn).filter(|session| !session.gone) else {
+            out.push(Output::Reply { conn, call, result: Err(StoreError::Lost) });
+            return;
+        };
+        if session.pipeline.is_some() {
+            session.later.push_back((call, statements));
+            return;
+        }
+        session.pipeline = Some(Pipeline::new(call, statements));
+        self.database.ready.push_back(conn);
+        self.proceed(now_ns, out);
     }
 
     /// The server notices that the client has gone: its transaction rolls back, its locks are freed. A commit
-    /// that is under way happens all the same.
-    pub fn disconnected(&mut self, _now_ns: u64, _conn: u64, _out: &mut Vec<Output>) {}
+    /// that is under way happens all the same, and keeps its locks until then.
+    pub fn disconnected(&mut self, now_ns: u64, conn: u64, out: &mut Vec<Output>) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if let Some(Wait::Standby) = session.wait {
+            session.gone = true;
+            return;
+        }
+        self.close(conn);
+        self.proceed(now_ns, out);
+    }
 
-    /// On the standby: a record arrives from the primary. A record after a gap is ignored, as is a known one.
-    pub fn wal(&mut self, _now_ns: u64, _record: WalRecord, _out: &mut Vec<Output>) {}
-
-    /// On the primary: the standby has everything up to `lsn`.
-    pub fn wal_ack(&mut self, _now_ns: u64, _lsn: Lsn, _out: &mut Vec<Output>) {}
-
-    /// On the primary: a standby (again) asks for the log after `received`. A synchronous standby is connected
-    /// from the beginning without this call.
-    pub fn standby_connected(&mut self, _now_ns: u64, _received: Lsn, _out: &mut Vec<Output>) {}
-
-    /// On the primary: nothing is sent until a standby connects again.
-    pub fn standby_disconnected(&mut self, _now_ns: u64) {}
-
-    /// The end of this server's log: on the standby what it has received.
-    pub fn lsn(&self) -> Lsn {
-        Lsn(0)
+    /// Ends a session and its transaction.
+    fn close(&mut self, conn: u64) {
+        self.stop_waiting(conn);
+        let Some(mut session) = self.sessions.remove(&conn) else { return };
+        self.database.end(conn, &mut session, State::Idle);
     }
 
     /// To be called at [`Self::next_deadline`] or later; earlier is harmless.
-    pub fn tick(&mut self, _now_ns: u64, _out: &mut Vec<Output>) {}
+    pub fn tick(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        while let Some((deadline, conn, timer)) = self.timers.first().copied().filter(|due| due.0 <= now_ns) {
+            self.timers.pop_first();
+            self.expire(conn, (deadline, timer), out);
+            self.proceed(now_ns, out);
+        }
+    }
 
     /// When a timeout is due next. Changes with every call of another method.
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        self.timers.first().map(|(deadline, ..)| *deadline)
     }
 
-    /// The process dies: sessions, locks and open transactions vanish, what was flushed stays. Nobody accepts
-    /// connections until [`Self::start`].
-    pub fn crash(&mut self) {}
-
-    /// The process starts and recovers: connections get 57P03 until [`Self::ready`].
-    pub fn start(&mut self) {}
-
-    /// Recovery ends: commits that were flushed but not yet visible become visible (and are put out).
-    pub fn ready(&mut self, _now_ns: u64, _out: &mut Vec<Output>) {}
+    /// The end of this server's log: on the standby what it has received and applied.
+    pub fn lsn(&self) -> Lsn {
+        self.database.log.lsn
+    }
 
     /// A hash over all committed rows: equal on primary and standby at rest.
     pub fn digest(&self) -> u128 {
-        let _ = (&self.settings, &self.tables);
-        0
+        let mut hash = Xxh3::new();
+        let mut encoded = Vec::new();
+        for data in &self.database.tables {
+            hash.update(data.table.name.as_bytes());
+            for row in data.rows() {
+                encoded.clear();
+                encode(row.iter(), &mut encoded);
+                hash.update(&encoded);
+            }
+        }
+        hash.digest128()
     }
 
-    /// The committed rows of a table, in key order: for inspection by the simulator, never for services.
-    pub fn rows(&self, _table: &str) -> impl Iterator<Item = &crate::StoredRow> {
-        std::iter::empty()
+    /// The committed rows of a table in key order: for the simulator and its oracles, never for services.
+    pub fn rows(&self, table: &str) -> impl Iterator<Item = &StoredRow> {
+        let found = self.database.tables.iter().filter(move |data| data.table.name == table);
+        found.flat_map(|data| data.rows())
+    }
+
+    /// Nothing under way: no transaction open, no lock held, no commit waiting.
+    pub fn is_quiet(&self) -> bool {
+        self.sessions.values().all(Session::is_idle)
+            && self.database.locks.is_empty()
+            && self.database.commits.is_empty()
     }
 }

@@ -1,0 +1,120 @@
+//! What all sessions of a server share: committed tables, locks, the log, and commits that are not yet visible.
+
+use std::collections::VecDeque;
+
+use host::ports::store::{Key, Table};
+
+use crate::error::{SqlError, sqlstate};
+use crate::key::{KEY_BYTES_MAX, KeyBytes, encode};
+use crate::locks::{LockKey, Locks};
+use crate::log::Log;
+use crate::output::{CommittedTx, Output, StoredRow};
+use crate::session::{Session, State};
+use crate::table::{Bounds, TableData};
+use crate::transaction::{Flushed, Transaction};
+
+#[derive(Default)]
+pub struct Database {
+    pub tables: Vec<TableData>,
+    pub locks: Locks,
+    pub log: Log,
+    /// Flushed here, waiting for the standby, in the order of the log.
+    pub commits: VecDeque<(u64, Flushed)>,
+    pub commit_waits_for_standby: bool,
+    pub read_only: bool,
+    pub last_transaction: u64,
+    /// Sessions whose wait has ended.
+    pub ready: VecDeque<u64>,
+    /// Channels notified by transactions that just became visible.
+    pub notices: Vec<&'static str>,
+    pub bounds: Bounds,
+    pub scratch: Vec<u8>,
+}
+
+impl Database {
+    pub fn new(tables: &[&'static Table]) -> Self {
+        for (number, table) in tables.iter().enumerate() {
+            let twice = tables[..number].iter().any(|other| other.name == table.name);
+            assert!(!twice, "table {} is declared twice", table.name);
+            assert!(table.key > 0 && table.key <= table.columns.len(), "table {} needs a key", table.name);
+        }
+        let tables = tables.iter().map(|table| TableData::new(table)).collect();
+        Self { tables, ..Self::default() }
+    }
+
+    /// By address, since there are few tables and each is one static; by name where a constant was copied.
+    pub fn table(&self, table: &'static Table) -> Result<usize, SqlError> {
+        let same = |data: &TableData| std::ptr::eq(data.table, table);
+        let named = |data: &TableData| data.table.name == table.name;
+        let found = self.tables.iter().position(same).or_else(|| self.tables.iter().position(named));
+        found.ok_or_else(|| {
+            let message = format!("relation \"{}\" does not exist", table.name);
+            SqlError::new(sqlstate::UNDEFINED_TABLE, message)
+        })
+    }
+
+    /// The primary key, encoded. The whole one: a part of it is for scans.
+    pub fn primary_key(&mut self, table: usize, key: &Key) -> Result<KeyBytes, SqlError> {
+        let declared = self.tables[table].table;
+        if key.len() != declared.key {
+            let message =
+                format!("{} has a key of {} columns, not {}", declared.name, declared.key, key.len());
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+        }
+        self.scratch.clear();
+        encode(key, &mut self.scratch);
+        self.scratch_key(declared.name)
+    }
+
+    /// What the scratch buffer holds, as a key that is not too long.
+    pub fn scratch_key(&self, name: &str) -> Result<KeyBytes, SqlError> {
+        if self.scratch.len() > KEY_BYTES_MAX {
+            let size = self.scratch.len();
+            let message = format!("index row size {size} exceeds maximum {KEY_BYTES_MAX} of \"{name}\"");
+            return Err(SqlError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
+        }
+        Ok(KeyBytes::new(&self.scratch))
+    }
+
+    /// The row as this transaction sees it now: its own version, else the latest committed one.
+    pub fn visible<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        table: usize,
+        key: &KeyBytes,
+    ) -> Option<&'a StoredRow> {
+        let own = transaction.writes.table(table).and_then(|writes| writes.get(key.as_slice()));
+        match own {
+            Some(write) => write.row.as_ref(),
+            None => self.tables[table].get(key.as_slice()),
+        }
+    }
+
+    /// Gives up one lock before the transaction's end: the row behind it is gone.
+    pub fn release(&mut self, conn: u64, transaction: &mut Transaction, key: &LockKey) {
+        transaction.locks.retain(|held| held != key);
+        self.locks.release(conn, key, &mut self.ready);
+    }
+
+    /// Installs a transaction's changes: from here on everybody sees them.
+    pub fn make_visible(&mut self, flushed: Flushed, out: &mut Vec<Output>) {
+        for (change, (table, key)) in flushed.changes.iter().zip(flushed.places) {
+            self.tables[table].apply(key, change.after(), &mut self.scratch);
+        }
+        let Flushed { transaction, lsn, now_ns, changes, .. } = flushed;
+        out.push(Output::CommittedTx(CommittedTx { transaction, lsn, now_ns, changes }));
+    }
+
+    /// The transaction is over: its locks are free, who waited for it goes on.
+    pub fn end(&mut self, conn: u64, session: &mut Session, state: State) {
+        let transaction = &mut session.transaction;
+        for key in transaction.locks.drain(..) {
+            self.locks.release(conn, &key, &mut self.ready);
+        }
+        self.ready.extend(transaction.waiters.drain(..));
+        transaction.writes.clear();
+        transaction.notifies.clear();
+        transaction.listens.clear();
+        session.state = state;
+    }
+}

@@ -1,0 +1,172 @@
+//! Insert, UpdateIf, DeleteIf (manual 13.2.1, and INSERT's ON CONFLICT in part VI).
+//!
+//! An update looks at the latest committed row first: where that does not match, it neither waits nor locks.
+//! Where it matches and is locked, it waits, and looks again at what the other transaction left.
+
+use host::ports::store::{Key, OnConflict, Reply, Row, Table, Value};
+
+use super::Actor;
+use crate::database::Database;
+use crate::error::SqlError;
+use crate::key::encode;
+use crate::locks::{LockKey, Strength};
+use crate::output::StoredRow;
+use crate::session::{Step, Wait};
+use crate::statement::write::unique::Unique;
+
+mod check;
+mod unique;
+
+impl Database {
+    pub fn insert(
+        &mut self,
+        actor: &mut Actor<'_>,
+        declared: &'static Table,
+        row: &mut Row,
+        on_conflict: OnConflict,
+    ) -> Result<Step, SqlError> {
+        let table = self.table(declared)?;
+        check::columns(declared, row)?;
+        if declared.serial && row[0] == Value::Null {
+            row[0] = Value::Int(self.tables[table].sequence.next());
+        }
+        check::values(declared, row)?;
+        self.scratch.clear();
+        encode(&row[..declared.key], &mut self.scratch);
+        let key = self.scratch_key(declared.name)?;
+        let key = self.row_lock(table, key);
+        if let Some(writer) = self.locks.writer(&key).filter(|writer| *writer != actor.conn) {
+            return Ok(Step::Wait(Wait::Transaction(writer)));
+        }
+        if self.visible(actor.transaction, table, &key.key).is_some() {
+            return match on_conflict {
+                OnConflict::Error => Err(SqlError::unique(&format!("{}_pkey", declared.name))),
+                OnConflict::DoNothing => Ok(Step::Done(self.nothing_inserted(actor, &key))),
+                OnConflict::Update => self.upsert(actor, table, key, row),
+            };
+        }
+        match self.check_unique(actor, table, &key, None, row) {
+            Unique::Free => {}
+            Unique::Busy(writer) => return Ok(Step::Wait(Wait::Transaction(writer))),
+            Unique::Taken(_) if on_conflict == OnConflict::DoNothing => {
+                return Ok(Step::Done(self.nothing_inserted(actor, &key)));
+            }
+            Unique::Taken(index) => return Err(SqlError::unique(index)),
+        }
+        if !self.acquire(actor, &key, Strength::Write) {
+            return Ok(self.wait_for_row(actor, key, Strength::Write));
+        }
+        self.claim_unique(actor, table, row);
+        let row: StoredRow = std::mem::take(row).into();
+        actor.transaction.writes.record(table, key.key, None, Some(row));
+        Ok(Step::Done(Reply::Changed(1)))
+    }
+
+    /// ON CONFLICT DO UPDATE: the latest committed row is locked, then replaced.
+    fn upsert(
+        &mut self,
+        actor: &mut Actor<'_>,
+        table: usize,
+        key: LockKey,
+        row: &mut Row,
+    ) -> Result<Step, SqlError> {
+        if !self.acquire(actor, &key, Strength::Write) {
+            return Ok(self.wait_for_row(actor, key, Strength::Update));
+        }
+        self.replace(actor, table, key, row.clone().into())
+    }
+
+    pub fn update_if(
+        &mut self,
+        actor: &mut Actor<'_>,
+        declared: &'static Table,
+        key: &Key,
+        expected: &[(usize, Value)],
+        set: &[(usize, Value)],
+    ) -> Result<Step, SqlError> {
+        let table = self.table(declared)?;
+        check::assignments(declared, expected, set)?;
+        let key = self.primary_key(table, key)?;
+        let key = self.row_lock(table, key);
+        if self.is_missing(actor, table, &key) || !self.matches(actor, table, &key, expected) {
+            return Ok(Step::Done(Reply::Changed(0)));
+        }
+        if !self.acquire(actor, &key, Strength::Write) {
+            return Ok(self.wait_for_row(actor, key, Strength::Update));
+        }
+        let old = self.visible(actor.transaction, table, &key.key).expect("seen above");
+        let mut new: StoredRow = old.iter().cloned().collect();
+        if let Some(columns) = std::sync::Arc::get_mut(&mut new) {
+            for (column, value) in set {
+                columns[*column] = value.clone();
+            }
+        }
+        check::values(declared, &new)?;
+        self.replace(actor, table, key, new)
+    }
+
+    pub fn delete_if(
+        &mut self,
+        actor: &mut Actor<'_>,
+        declared: &'static Table,
+        key: &Key,
+        expected: &[(usize, Value)],
+    ) -> Result<Step, SqlError> {
+        let table = self.table(declared)?;
+        check::assignments(declared, expected, &[])?;
+        let key = self.primary_key(table, key)?;
+        let key = self.row_lock(table, key);
+        if self.is_missing(actor, table, &key) || !self.matches(actor, table, &key, expected) {
+            return Ok(Step::Done(Reply::Changed(0)));
+        }
+        if !self.acquire(actor, &key, Strength::Write) {
+            return Ok(self.wait_for_row(actor, key, Strength::Update));
+        }
+        let old = self.visible(actor.transaction, table, &key.key).expect("seen above").clone();
+        self.claim_unique(actor, table, &old);
+        let committed = self.tables[table].get(key.key.as_slice());
+        actor.transaction.writes.record(table, key.key, committed, None);
+        Ok(Step::Done(Reply::Changed(1)))
+    }
+
+    /// Writes the new version of a row that is locked for it.
+    fn replace(
+        &mut self,
+        actor: &mut Actor<'_>,
+        table: usize,
+        key: LockKey,
+        new: StoredRow,
+    ) -> Result<Step, SqlError> {
+        if self.tables[table].has_unique {
+            let old = self.visible(actor.transaction, table, &key.key).expect("a locked row").clone();
+            match self.check_unique(actor, table, &key, Some(&old), &new) {
+                Unique::Free => {}
+                Unique::Busy(writer) => return Ok(Step::Wait(Wait::Transaction(writer))),
+                Unique::Taken(index) => return Err(SqlError::unique(index)),
+            }
+            self.claim_unique(actor, table, &old);
+            self.claim_unique(actor, table, &new);
+        }
+        let committed = self.tables[table].get(key.key.as_slice());
+        actor.transaction.writes.record(table, key.key, committed, Some(new));
+        Ok(Step::Done(Reply::Changed(1)))
+    }
+
+    fn matches(&self, actor: &Actor<'_>, table: usize, key: &LockKey, expected: &[(usize, Value)]) -> bool {
+        let row = self.visible(actor.transaction, table, &key.key);
+        row.is_some_and(|row| expected.iter().all(|(column, value)| row[*column] == *value))
+    }
+
+    fn wait_for_row(&mut self, actor: &Actor<'_>, key: LockKey, strength: Strength) -> Step {
+        self.locks.enqueue(actor.conn, &key, strength);
+        Step::Wait(Wait::Lock(key))
+    }
+
+    /// An insert that does nothing leaves no lock behind, even if it waited for one.
+    fn nothing_inserted(&mut self, actor: &mut Actor<'_>, key: &LockKey) -> Reply {
+        if std::mem::take(&mut actor.progress.granted) {
+            self.release(actor.conn, actor.transaction, key);
+        }
+        Reply::Changed(0)
+    }
+}
