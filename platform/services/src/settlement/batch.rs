@@ -1,8 +1,8 @@
 //! The batch of a settlement date: seals, start, pages, close; and what the opening of a run records.
 //!
 //! Counting is sound because of locks: an instruction reads `seals/<d>`, which the start writes, and a carry
-//! reads `settlement/open`, which the start writes. So once a batch has started, the open obligations due on
-//! or before its date only become fewer, and whoever looks late can only close late.
+//! reads `settlement/open`, which the start writes. So what a started batch has to take is all there, and
+//! only becomes less: whoever looks late can only close late.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
