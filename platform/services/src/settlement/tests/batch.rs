@@ -11,7 +11,7 @@ fn an_instruction_is_filed_once_and_arms_nothing_before_the_seal() {
     let mut bench = bench();
     assert_snapshot!(bench.message(instruction("T-1")), @r"
     event    obligation/T-1 Instructed{trade=T-1 A-1<-A-2 100 IBM @ 10.25 USD of 2026-03-06 settlement_date=2026-03-09 amount=1025.00}
-    put      obligations T-1 | 0 | 2026-03-09 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 0 |
+    put      obligations T-1 | 0 | 2026-03-09 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 0 | -
     ");
     assert_eq!(bench.message(instruction("T-1")), "nothing\n");
     assert_eq!(bench.armed(), "");
@@ -214,7 +214,7 @@ fn a_settlement_date_is_read_with_counts_and_pages() {
     bench.message(block_refused(1));
     assert_snapshot!(bench.rows(&OBLIGATIONS), @r"
     T-1 | 0 | 2026-03-10 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 1 | shares missing
-    T-2 | 0 | 2026-03-09 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 0 |
+    T-2 | 0 | 2026-03-09 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 0 | -
     ");
     assert_snapshot!(bench.get("/api/v1/settlements/2026-03-09?limit=1"), @r#"answer   200 {"batch":{"instructions":2,"startedAt":"2026-03-09T22:00:00Z","state":"STARTED"},"counts":{"failed":0,"instructed":2,"open":1,"settled":0},"next":"0.T-2","obligations":[{"amount":"1025.00","buyerAccountId":"A-1","carries":0,"currency":"USD","dueDate":"2026-03-09","instrumentId":"IBM","originalDate":"2026-03-09","quantity":"100","reason":"","sellerAccountId":"A-2","status":"OPEN","tradeDate":"2026-03-06","tradeId":"T-2"}],"settlementDate":"2026-03-09"}"#);
     assert_snapshot!(bench.get("/api/v1/settlements/2026-03-09?limit=1&after=0.T-2"), @r#"answer   200 {"batch":{"instructions":2,"startedAt":"2026-03-09T22:00:00Z","state":"STARTED"},"counts":{"failed":0,"instructed":2,"open":1,"settled":0},"next":null,"obligations":[],"settlementDate":"2026-03-09"}"#);

@@ -32,7 +32,7 @@ fn shares_are_blocked_cash_passes_through_the_ccp_and_both_sides_are_delivered()
     event    obligation/T-1 AccountDelivered{attempt=1 account_id=A-1}
     event    obligation/T-1 Settled{batch=2026-03-09}
     publish  settlement-completed #1 from obligation/T-1 key T-1 date 2026-03-06 SettlementCompleted{trade=T-1 A-1<-A-2 100 IBM @ 10.25 USD of 2026-03-06 amount=1025.00 settled_on=2026-03-09}
-    put      obligations T-1 | 1 | 2026-03-09 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 0 |
+    put      obligations T-1 | 1 | 2026-03-09 | 2026-03-09 | 2026-03-06 | A-1 | A-2 | IBM | 100 | 1025.00 | USD | 0 | -
     ");
     bench.at("2026-03-09T18:05:00-04:00");
     assert_snapshot!(bench.due_timers(), @r"
