@@ -9,6 +9,14 @@ pub fn amount(text: &str) -> Option<Decimal> {
     Decimal::from_str_exact(text).ok()
 }
 
+/// What payments look like that only their ids tell apart: debtor, creditor, amount.
+pub fn likeness(debtor: &str, creditor: &str, text: &str) -> String {
+    match amount(text) {
+        Some(amount) => format!("{debtor} {creditor} {}", amount.normalize()),
+        None => format!("{debtor} {creditor} {text}"),
+    }
+}
+
 /// The value of a key, made where it is new; the key is copied only then.
 pub fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m mut V {
     if !map.contains_key(key) {

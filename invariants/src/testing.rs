@@ -347,12 +347,15 @@ pub fn received(id: &str) -> trade_stored::Event {
     trade_stored::Event::Received(TradeReceived {
         trade: Some(trade),
         client: "c".to_owned(),
-        waits_until_ms: 0,
+        ..TradeReceived::default()
     })
 }
 
 pub fn taken() -> trade_stored::Event {
-    trade_stored::Event::Accepted(TradeAccepted { trade_date: "2026-03-06".to_owned() })
+    trade_stored::Event::Accepted(TradeAccepted {
+        trade_date: "2026-03-06".to_owned(),
+        ..TradeAccepted::default()
+    })
 }
 
 pub fn advanced(step: TradeState, state: TradeState) -> trade_stored::Event {

@@ -1,4 +1,18 @@
 //! Marks: named predicates over facts. A scenario's `must_see` names what its run must have met.
+//!
+//! A file per subject; [`all`] is the registry. A mark says that something happened, never that it was right.
+
+mod calendar;
+mod edge;
+mod fix;
+mod ledger;
+mod notification;
+mod payment;
+mod replay;
+mod settlement;
+mod trade;
+mod venue;
+mod world;
 
 use crate::{FactKind, Record};
 
@@ -22,5 +36,88 @@ pub trait Mark {
 
 /// Every mark, fresh, in alphabetical order.
 pub fn all() -> Vec<Box<dyn Mark>> {
-    Vec::new()
+    let mut marks = Vec::new();
+    for subject in [
+        calendar::marks,
+        edge::marks,
+        fix::marks,
+        ledger::marks,
+        notification::marks,
+        payment::marks,
+        replay::marks,
+        settlement::marks,
+        trade::marks,
+        venue::marks,
+        world::marks,
+    ] {
+        marks.extend(subject());
+    }
+    marks.sort_by_key(|mark| mark.name());
+    marks
+}
+
+/// A mark that folds records into a state until one shows it.
+struct Watch<S> {
+    name: &'static str,
+    about: &'static str,
+    watches: &'static [FactKind],
+    state: S,
+    shows: fn(&mut S, &Record<'_>) -> bool,
+    seen: bool,
+}
+
+impl<S> Mark for Watch<S> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn watches(&self) -> &'static [FactKind] {
+        self.watches
+    }
+
+    fn observe(&mut self, record: &Record<'_>) {
+        self.seen |= (self.shows)(&mut self.state, record);
+    }
+
+    fn seen(&self) -> bool {
+        self.seen
+    }
+}
+
+/// A mark that needs to remember what came before.
+fn follow<S: Default + 'static>(
+    name: &'static str,
+    about: &'static str,
+    watches: &'static [FactKind],
+    shows: fn(&mut S, &Record<'_>) -> bool,
+) -> Box<dyn Mark> {
+    Box::new(Watch { name, about, watches, state: S::default(), shows, seen: false })
+}
+
+/// A mark that one record shows.
+macro_rules! when {
+    ($name:literal, $about:literal, $watches:expr, $shows:expr $(,)?) => {
+        $crate::marks::follow::<()>($name, $about, $watches, |(), record| {
+            let shows: fn(&$crate::Record<'_>) -> bool = $shows;
+            shows(record)
+        })
+    };
+}
+use when;
+
+#[cfg(test)]
+fn find(name: &str) -> Box<dyn Mark> {
+    let mark = all().into_iter().find(|mark| mark.name() == name);
+    mark.unwrap_or_else(|| panic!("no mark is called {name}"))
+}
+
+/// Asserts whether the named mark is met by a history.
+#[cfg(test)]
+#[track_caller]
+fn check(name: &str, history: impl IntoIterator<Item = crate::testing::Told>, met: bool) {
+    assert_eq!(crate::testing::meets(find(name).as_mut(), history), met, "{name}");
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use contracts::events::{payment_stored, settlement_stored};
 
-use crate::book::{amount, entry};
+use crate::book::{entry, likeness};
 use crate::day::{Day, utc};
 use crate::fact::{BankKind, BankMovement, Committed};
 use crate::read::{payment, settlement, subject};
@@ -23,11 +23,6 @@ struct Awaited {
     leg: String,
     opens_ns: i64,
     instructed_at: u64,
-}
-
-fn likeness(debtor: &str, creditor: &str, text: &str) -> String {
-    let amount = amount(text).map_or_else(|| text.to_owned(), |amount| amount.normalize().to_string());
-    format!("{debtor} {creditor} {amount}")
 }
 
 impl NotEarly {

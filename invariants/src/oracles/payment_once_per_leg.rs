@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use contracts::Message;
 use contracts::events::{PaymentInstruction, PaymentOutcome, payment_stored};
 
-use crate::book::{amount, entry};
+use crate::book::{entry, likeness};
 use crate::fact::{BankKind, BankMovement};
 use crate::read::{messages, payment, subject, trade_of_leg};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
@@ -36,11 +36,6 @@ struct Alike {
     instructed: u32,
     returns: u32,
     executed: Vec<u64>,
-}
-
-fn likeness(debtor: &str, creditor: &str, text: &str) -> String {
-    let amount = amount(text).map_or_else(|| text.to_owned(), |amount| amount.normalize().to_string());
-    format!("{debtor} {creditor} {amount}")
 }
 
 impl PaymentOncePerLeg {

@@ -1,0 +1,118 @@
+//! Marks of payments, deposits and withdrawals, as payment stores them.
+
+use std::collections::BTreeMap;
+
+use contracts::events::payment_stored::Event;
+
+use super::{Mark, follow, when};
+use crate::fact::BankKind;
+use crate::read::payment;
+use crate::{Fact, FactKind, Record};
+
+const COMMITS: &[FactKind] = &[FactKind::Committed];
+const COMMITS_AND_BANK: &[FactKind] = &[FactKind::Committed, FactKind::Bank];
+
+/// Longer than any answer of a healthy bank: a later confirmation came from a query, a notice or a statement.
+const ANSWER_NS: i64 = 5_000_000_000;
+
+pub fn marks() -> Vec<Box<dyn Mark>> {
+    vec![
+        when!("payment:confirmed", "The bank confirmed a settlement payment.", COMMITS, |record| {
+            any(record, |event| matches!(event, Event::Confirmed(_)))
+        }),
+        when!("payment:deposit_booked", "A deposit was credited.", COMMITS, |record| {
+            any(record, |event| matches!(event, Event::Deposited(_)))
+        }),
+        when!(
+            "payment:new_attempt",
+            "A refused payment was tried again under a new UETR.",
+            COMMITS,
+            |record| {
+                any(record, |event| matches!(event, Event::Instructed(payment) if payment.attempt > 1))
+            }
+        ),
+        when!("payment:refused", "The bank refused a settlement payment.", COMMITS, |record| {
+            any(record, |event| matches!(event, Event::Refused(_)))
+        }),
+        when!(
+            "payment:seller_leg_refused",
+            "The bank refused the CCP's payment to a seller.",
+            COMMITS,
+            |record| {
+                payment(record.fact)
+                    .any(|(row, event)| matches!(event, Event::Refused(_)) && row.stream.ends_with("/seller"))
+            }
+        ),
+        follow(
+            "payment:unknown_then_confirmed",
+            "A payment was confirmed more than 5 s after the bank had executed it: the first answer was lost or late.",
+            COMMITS_AND_BANK,
+            unknown_then_confirmed,
+        ),
+        when!("payment:withdrawal_paid", "A withdrawal was paid out.", COMMITS, |record| {
+            any(record, |event| matches!(event, Event::WithdrawalPaid(_)))
+        }),
+        when!("payment:withdrawal_refused", "The bank refused a withdrawal.", COMMITS, |record| {
+            any(record, |event| matches!(event, Event::WithdrawalRefused(_)))
+        }),
+    ]
+}
+
+fn any(record: &Record<'_>, shows: fn(&Event) -> bool) -> bool {
+    payment(record.fact).any(|(_, event)| shows(event))
+}
+
+/// True times of executions that nobody has confirmed, by UETR.
+fn unknown_then_confirmed(executed: &mut BTreeMap<String, i64>, record: &Record<'_>) -> bool {
+    if let Fact::Bank(moved) = record.fact
+        && moved.kind == BankKind::Executed
+    {
+        executed.insert(moved.uetr.clone(), record.at_ns);
+    }
+    payment(record.fact).any(|(_, event)| match event {
+        Event::Confirmed(answer) => {
+            executed.remove(&answer.uetr).is_some_and(|at_ns| record.at_ns - at_ns > ANSWER_NS)
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+    use super::*;
+    use crate::testing::{Commit, answer, confirmed, executed, history, pays};
+
+    fn stored(stream: &str, event: Event) -> Commit {
+        Commit::by("payment").event(stream, event)
+    }
+
+    #[test]
+    fn payments_are_answered() {
+        check("payment:confirmed", history![pays("T-1/buyer", "B", "CCP")], false);
+        check("payment:confirmed", history![confirmed("T-1/buyer", "U-1")], true);
+        let refused = || stored("payment/T-1/buyer", Event::Refused(answer("U-1")));
+        check("payment:refused", history![refused()], true);
+        check("payment:seller_leg_refused", history![refused()], false);
+        let refused = stored("payment/T-1/seller", Event::Refused(answer("U-1")));
+        check("payment:seller_leg_refused", history![refused], true);
+    }
+
+    #[test]
+    fn a_late_confirmation_was_unknown() {
+        let mark = "payment:unknown_then_confirmed";
+        let confirmed = || confirmed("T-1/buyer", "U-1");
+        check(mark, history![executed("U-1", "B", "CCP"), (ANSWER_NS, confirmed())], false);
+        check(mark, history![executed("U-1", "B", "CCP"), (ANSWER_NS + 1, confirmed())], true);
+    }
+
+    #[test]
+    fn cash_comes_and_goes() {
+        let paid = stored("withdrawal/W-1", Event::WithdrawalPaid(answer("U-1")));
+        check("payment:withdrawal_paid", history![paid], true);
+        let refused = stored("withdrawal/W-1", Event::WithdrawalRefused(answer("U-1")));
+        check("payment:withdrawal_refused", history![refused], true);
+        let deposited = stored("credit/R-1", Event::Deposited(Default::default()));
+        check("payment:deposit_booked", history![deposited], true);
+    }
+}
