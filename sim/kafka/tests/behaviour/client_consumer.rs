@@ -360,3 +360,55 @@ fn a_consumer_that_leaves_hands_over_at_once() {
     world.run_for(20_000);
     assert_eq!(assigned(&second), [0, 1, 2, 3, 4, 5], "at its next heartbeat");
 }
+
+#[test]
+fn d44_a_static_consumer_whose_instance_id_is_taken_stops_for_good() {
+    let mut world = world();
+    let with_instance =
+        |client: &str| ConsumerConfig { group_instance_id: Some("clearing-0".into()), ..config(client) };
+    let (_, first) = start(&mut world, with_instance("a"));
+    world.run_for(20_000);
+    let (_, second) = start(&mut world, with_instance("b"));
+    world.run_for(20_000);
+    assert_eq!(assigned(&second), [0, 1, 2, 3, 4, 5]);
+    let kinds: Vec<&str> = first.borrow().iter().map(|(_, event)| kind(event)).collect();
+    assert_eq!(kinds, ["assigned", "revoked", "error"]);
+    let last = first.borrow().last().map(|(_, event)| event.clone());
+    assert_eq!(last, Some(ConsumerEvent::Error(ConsumerError::Fenced)));
+}
+
+#[test]
+fn a_coordinator_that_is_silent_for_less_than_the_session_costs_nothing() {
+    let mut world = world();
+    let producer = producer(&world);
+    let (_, log) = start(&mut world, config("a"));
+    world.run_for(10_000);
+    let coordinator =
+        kafka::ClusterSpec { brokers: BROKERS.to_vec(), topics: vec![] }.coordinator_of("clearing");
+    world.state.borrow_mut().silent.insert(coordinator);
+    world.run_for(40_000);
+    world.state.borrow_mut().silent.clear();
+    world.run_for(100_000);
+    send(&mut world, &producer, numbered(0..20));
+    world.run_for(1_000);
+    let kinds: Vec<&str> = log.borrow().iter().map(|(_, event)| kind(event)).collect();
+    assert!(!kinds.contains(&"revoked"), "{kinds:?}");
+    assert_eq!(sorted(values(&log)), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_run_gives_the_same_events_at_the_same_times() {
+    let run = || {
+        let mut world = world();
+        let producer = producer(&world);
+        let logs: Vec<Log> = ["a", "b", "c"].map(|client| start(&mut world, config(client)).1).to_vec();
+        world.run_for(20_000);
+        send(&mut world, &producer, numbered(0..200));
+        world.kill(0);
+        world.run_for(120_000);
+        let events: Vec<_> = logs.iter().map(|log| log.borrow().clone()).collect();
+        let facts = format!("{:?}", world.state.borrow().facts);
+        (events, facts)
+    };
+    assert!(run() == run());
+}

@@ -221,13 +221,13 @@ impl State {
                     && waiting.result.is_none()
                 {
                     waiting.result = Some(result);
-                    waiting.waker.take().map(Waker::wake);
+                    waiting.waker.take().into_iter().for_each(Waker::wake);
                 }
             }
             Event::Wake(id) => {
                 if let Some(waiting) = self.sleeps.get_mut(&id) {
                     waiting.result = Some(Err(LinkError::TimedOut));
-                    waiting.waker.take().map(Waker::wake);
+                    waiting.waker.take().into_iter().for_each(Waker::wake);
                 }
             }
         }
