@@ -18,6 +18,7 @@ pub struct Record<'a> {
 }
 
 /// What can happen. Amounts are decimal strings, as in the contracts.
+#[expect(clippy::large_enum_variant, reason = "facts are told by reference and not kept")]
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Fact {
     /// A seeded balance, told once before the run for each of bank, position and ledger.

@@ -101,11 +101,11 @@ impl Judges {
 
     /// What is still waited for, by invariant.
     pub fn pending(&self) -> Vec<(&'static str, Pending)> {
-        let named = |invariant: &Box<dyn Invariant>| {
+        let named = |invariant: &dyn Invariant| {
             let name = invariant.name();
             invariant.pending().into_iter().map(move |pending| (name, pending))
         };
-        self.invariants.iter().flat_map(named).collect()
+        self.invariants().flat_map(named).collect()
     }
 
     /// Whether nothing is pending: cheap, it names nothing.
@@ -115,14 +115,9 @@ impl Judges {
 
     /// Invariants that cannot be judged, for a kind of fact that they need never occurred.
     pub fn unknown(&self) -> Vec<&'static str> {
-        let lacks = |invariant: &Box<dyn Invariant>| {
-            invariant.needs().iter().any(|kind| !self.occurred[*kind as usize])
-        };
-        self.invariants
-            .iter()
-            .filter(|invariant| lacks(invariant))
-            .map(|invariant| invariant.name())
-            .collect()
+        let occurred = |kind: &FactKind| self.occurred[*kind as usize];
+        let unknown = self.invariants().filter(|invariant| !invariant.needs().iter().all(occurred));
+        unknown.map(Invariant::name).collect()
     }
 
     /// The selected invariants.

@@ -58,13 +58,12 @@ impl Kind {
 
 /// Whatever a commit makes durable that a client may be told of.
 fn stored(fact: &Fact) -> impl Iterator<Item = (Kind, &str)> {
-    let trades = trade(fact).filter_map(|(row, event)| {
-        matches!(event, trade_stored::Event::Received(_)).then(|| (Kind::Trade, subject(&row.stream)))
-    });
-    let withdrawals = payment(fact).filter_map(|(row, event)| {
-        matches!(event, payment_stored::Event::WithdrawalRequested(_))
-            .then(|| (Kind::Withdrawal, subject(&row.stream)))
-    });
+    let trades = trade(fact)
+        .filter(|(_, event)| matches!(event, trade_stored::Event::Received(_)))
+        .map(|(row, _)| (Kind::Trade, subject(&row.stream)));
+    let withdrawals = payment(fact)
+        .filter(|(_, event)| matches!(event, payment_stored::Event::WithdrawalRequested(_)))
+        .map(|(row, _)| (Kind::Withdrawal, subject(&row.stream)));
     let reference_data = reference(fact).map(|(_, event)| match event {
         reference_stored::Event::InstrumentListed(listed) => (Kind::Instrument, listed.instrument_id.as_str()),
         reference_stored::Event::AccountOpened(opened) => (Kind::Account, opened.account_id.as_str()),

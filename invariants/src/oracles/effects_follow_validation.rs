@@ -86,7 +86,7 @@ impl EffectsFollowValidation {
         for (row, event) in settlement(fact) {
             // A break is how settlement says that it did not believe an answer.
             let is_effect = !matches!(event, settlement_stored::Event::BreakOpened(_));
-            if is_effect && row.stream.starts_with("obligation/") {
+            if is_effect && row.stream.starts_with("obligation") {
                 self.effect(subject(&row.stream), "settlement acts", at)?;
             }
         }

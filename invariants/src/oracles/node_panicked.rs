@@ -14,8 +14,8 @@ impl Invariant for NodePanicked {
     }
 
     fn about(&self) -> &'static str {
-        "No node panics. Asserts are for programmers' errors, so one that fails is a defect even where the supervisor \
-         restarts the node and everything heals."
+        "No node panics: asserts are for programmers' errors. It breaks when a decision meets a state that it holds for \
+         impossible, even where the supervisor restarts the node and everything heals."
     }
 
     fn needs(&self) -> &'static [FactKind] {

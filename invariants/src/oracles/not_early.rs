@@ -59,9 +59,11 @@ impl NotEarly {
             let Some(day) = Day::parse(&payment.settlement_date) else { continue };
             let leg = subject(&row.stream);
             let alike = entry(&mut self.awaited, &likeness(&payment.debtor, &payment.creditor, &payment.amount));
-            if !alike.iter().any(|awaited| awaited.leg == leg) {
-                let opens_ns = day.settlement_opens_ns();
-                alike.push(Awaited { leg: leg.to_owned(), opens_ns, instructed_at: at });
+            let opens_ns = day.settlement_opens_ns();
+            match alike.iter_mut().find(|awaited| awaited.leg == leg) {
+                // Another attempt, after a refusal: it may belong to a later batch.
+                Some(awaited) => (awaited.opens_ns, awaited.instructed_at) = (opens_ns, at),
+                None => alike.push(Awaited { leg: leg.to_owned(), opens_ns, instructed_at: at }),
             }
         }
     }

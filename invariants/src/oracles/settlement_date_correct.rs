@@ -45,7 +45,7 @@ impl SettlementDateCorrect {
         for (row, event) in clearing(fact) {
             let judged = match event {
                 clearing_stored::Event::Novated(novated) => self.trade(novated.trade.as_ref(), &novated.settlement_date),
-                clearing_stored::Event::DateCleared(cleared) if cleared.instructions > 0 => {
+                clearing_stored::Event::DateCleared(cleared) => {
                     self.check("the trade date", &cleared.trade_date, &cleared.settlement_date)
                 }
                 _ => Ok(()),
