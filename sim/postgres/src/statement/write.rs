@@ -26,7 +26,7 @@ impl Database {
         on_conflict: OnConflict,
     ) -> Result<Step, SqlError> {
         let table = self.table(declared)?;
-        check::columns(declared, row)?;
+        check::columns(declared, row, on_conflict)?;
         if declared.serial && row[0] == Value::Null {
             row[0] = Value::Int(self.tables[table].sequence.next());
         }
@@ -42,7 +42,8 @@ impl Database {
             return match on_conflict {
                 OnConflict::Error => Err(SqlError::unique(&format!("{}_pkey", declared.name))),
                 OnConflict::DoNothing => Ok(Step::Done(self.nothing_inserted(actor, &key))),
-                OnConflict::Update => self.upsert(actor, table, key, row),
+                OnConflict::Update => self.upsert(actor, table, key, row, None),
+                OnConflict::UpdateIfLess { column } => self.upsert(actor, table, key, row, Some(column)),
             };
         }
         match self.check_unique(actor, table, &key, None, row) {
@@ -62,18 +63,29 @@ impl Database {
         Ok(Step::Done(Reply::Changed(1)))
     }
 
-    /// ON CONFLICT DO UPDATE: the latest committed row is locked, then replaced.
+    /// ON CONFLICT DO UPDATE: the latest committed row is locked, then replaced where the new value of the
+    /// column, if one is named, is less. It stays locked also where it is not.
     fn upsert(
         &mut self,
         actor: &mut Actor<'_>,
         table: usize,
         key: LockKey,
-        row: &mut Row,
+        row: &Row,
+        less: Option<usize>,
     ) -> Result<Step, SqlError> {
-        if !self.acquire(actor, &key, Strength::Write) {
+        if !self.acquire(actor, &key, Strength::Update) {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
-        self.replace(actor, table, key, row.clone().into())
+        if let Some(column) = less {
+            let stored = self.visible(actor.transaction, table, &key.key).expect("the caller saw it");
+            let (new, stored) = (&row[column], &stored[column]);
+            if *new == Value::Null || *stored == Value::Null || new >= stored {
+                return Ok(Step::Done(Reply::Changed(0)));
+            }
+        }
+        let stronger = self.acquire(actor, &key, Strength::Write);
+        assert!(stronger, "nobody else has a row that is locked for update");
+        self.replace(actor, table, key, row.as_slice().into())
     }
 
     pub fn update_if(

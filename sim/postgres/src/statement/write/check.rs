@@ -1,16 +1,27 @@
 //! What PostgreSQL refuses in the values of a row, before any row is looked at.
 
-use host::ports::store::{Table, Value};
+use host::ports::store::{OnConflict, Table, Value};
 
 use crate::error::{SqlError, sqlstate};
 use crate::key::KEY_BYTES_MAX;
 use crate::table::{Path, position};
 
-/// As many values as columns.
-pub fn columns(table: &Table, row: &[Value]) -> Result<(), SqlError> {
+/// As many values as columns, and the one that decides a conflict among them.
+pub fn columns(table: &Table, row: &[Value], on_conflict: OnConflict) -> Result<(), SqlError> {
     if row.len() != table.columns.len() {
         let message = format!("{} has {} columns, not {}", table.name, table.columns.len(), row.len());
         return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
+    }
+    match on_conflict {
+        OnConflict::UpdateIfLess { column } => column_exists(table, column),
+        OnConflict::Error | OnConflict::DoNothing | OnConflict::Update => Ok(()),
+    }
+}
+
+fn column_exists(table: &Table, column: usize) -> Result<(), SqlError> {
+    if column >= table.columns.len() {
+        let message = format!("column {column} of relation \"{}\" does not exist", table.name);
+        return Err(SqlError::new(sqlstate::UNDEFINED_COLUMN, message));
     }
     Ok(())
 }
@@ -21,10 +32,7 @@ pub fn assignments(
     expected: &[(usize, Value)],
     set: &[(usize, Value)],
 ) -> Result<(), SqlError> {
-    if let Some((column, _)) = expected.iter().chain(set).find(|(column, _)| *column >= table.columns.len()) {
-        let message = format!("column {column} of relation \"{}\" does not exist", table.name);
-        return Err(SqlError::new(sqlstate::UNDEFINED_COLUMN, message));
-    }
+    expected.iter().chain(set).try_for_each(|(column, _)| column_exists(table, *column))?;
     if set.iter().any(|(column, _)| *column < table.key) {
         let message = format!("changing the primary key of \"{}\" is not supported", table.name);
         return Err(SqlError::new(sqlstate::FEATURE_NOT_SUPPORTED, message));
