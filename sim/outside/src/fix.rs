@@ -18,8 +18,9 @@ const ON_BOOK_TRADE: &str = "0";
 pub struct TradeCaptureReport<'a> {
     pub sender: &'a str,
     pub sequence_number: u32,
-    /// When it is sent; of a duplicate, when it was sent first (OrigSendingTime).
     pub sending_time: Timestamp,
+    /// When the trade was made; also when the report was sent first (OrigSendingTime).
+    pub transacted: Timestamp,
     /// Sent before, and perhaps taken (PossDupFlag).
     pub possible_duplicate: bool,
     pub report_id: &'a str,
@@ -48,7 +49,8 @@ impl TradeCaptureReport<'_> {
     fn body(&self) -> String {
         let mut body = String::new();
         let mut field = |tag: u32, value: &str| body.push_str(&format!("{tag}={value}{SOH}"));
-        let sent = self.sending_time.strftime("%Y%m%d-%H:%M:%S%.3f").to_string();
+        let [sent, transacted] = [self.sending_time, self.transacted]
+            .map(|instant| instant.strftime("%Y%m%d-%H:%M:%S%.3f").to_string());
         field(35, "AE");
         field(49, self.sender);
         field(56, TARGET);
@@ -58,7 +60,7 @@ impl TradeCaptureReport<'_> {
         }
         field(52, &sent);
         if self.possible_duplicate {
-            field(122, &sent);
+            field(122, &transacted);
         }
         field(571, self.report_id);
         field(487, "0");
@@ -70,7 +72,7 @@ impl TradeCaptureReport<'_> {
         field(32, self.quantity);
         field(31, self.price);
         field(75, &self.trade_date.strftime("%Y%m%d").to_string());
-        field(60, &sent);
+        field(60, &transacted);
         field(552, "2");
         for (side, account) in [("1", self.buyer), ("2", self.seller)] {
             field(54, side);
@@ -104,6 +106,7 @@ mod tests {
             sender: "fix-P01",
             sequence_number: 7,
             sending_time: "2026-03-06T14:30:00.25Z".parse().expect("an instant"),
+            transacted: "2026-03-06T14:30:00.25Z".parse().expect("an instant"),
             possible_duplicate: false,
             report_id: "open-1",
             instrument: Some("I01"),
@@ -129,9 +132,9 @@ mod tests {
         let message = report().encode(None).replace(SOH, "|");
         assert_eq!(
             message,
-            "8=FIX.4.4|9=198|35=AE|49=fix-P01|56=BELLWETHER|34=7|52=20260306-14:30:00.250|571=open-1|487=0|\
+            "8=FIX.4.4|9=196|35=AE|49=fix-P01|56=BELLWETHER|34=7|52=20260306-14:30:00.250|571=open-1|487=0|\
              828=0|570=N|55=I01|32=100|31=10.25|75=20260306|60=20260306-14:30:00.250|552=2|54=1|37=NONE|\
-             1=A001|54=2|37=NONE|1=A002|10=222|"
+             1=A001|54=2|37=NONE|1=A002|10=177|"
         );
     }
 

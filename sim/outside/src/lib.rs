@@ -10,15 +10,20 @@
 //! that is a decorator around [`Party`].
 
 pub mod bank;
+pub mod client;
 pub mod draw;
+pub mod fix;
 pub mod identity;
 pub mod party;
+pub mod plan;
 pub mod venue;
 pub mod webhooks;
 
 pub use bank::{Bank, BankSettings};
+pub use client::{CallError, ClientCall, Outgoing, Patience, Step, Wallet};
 pub use draw::{Draw, Span, Streams};
 pub use identity::IdentityProvider;
 pub use party::{Due, Handled, Party, Post, Reply};
+pub use plan::Plan;
 pub use venue::Venue;
 pub use webhooks::Webhooks;

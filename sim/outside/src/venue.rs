@@ -124,12 +124,16 @@ impl Venue {
 }
 
 impl Party for Venue {
-    /// `GET /trade-dates/{date}` tells the state of a trade date: scheduled, open, closed or ended.
+    /// `GET /api/v1/venues/{venue}/trade-dates/{date}`, or without what is before `trade-dates`, tells the state of
+    /// a trade date: `{venueId, tradeDate, state: SCHEDULED | OPEN | CLOSED | ENDED}`.
     fn handle(&mut self, now: Timestamp, request: &Request<Bytes>) -> Handled {
         let facts = self.advance(now);
         let (method, path) = route(request);
         let response = match (method, path.as_slice()) {
             ("GET", ["trade-dates", date]) => self.trade_date(date),
+            ("GET", ["api", "v1", "venues", venue, "trade-dates", date]) if *venue == self.id => {
+                self.trade_date(date)
+            }
             _ => no_route(),
         };
         Handled { facts, ..Handled::answer(response) }
@@ -181,7 +185,7 @@ impl Step {
         match self {
             Self::Open => "open",
             Self::Close => "close",
-            Self::EndOfDay => "end_of_day",
+            Self::EndOfDay => "endOfDay",
         }
     }
 }
@@ -189,10 +193,10 @@ impl Step {
 impl State {
     fn word(self) -> &'static str {
         match self {
-            Self::Scheduled => "scheduled",
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Ended => "ended",
+            Self::Scheduled => "SCHEDULED",
+            Self::Open => "OPEN",
+            Self::Closed => "CLOSED",
+            Self::Ended => "ENDED",
         }
     }
 }
@@ -212,7 +216,9 @@ mod tests {
     }
 
     fn state(venue: &mut Venue, now: &str, date: &str) -> String {
-        let request = Request::get(format!("/trade-dates/{date}")).body(Bytes::new()).expect("a request");
+        let request = Request::get(format!("/api/v1/venues/XNYS/trade-dates/{date}"))
+            .body(Bytes::new())
+            .expect("a request");
         let handled = venue.handle(at(now), &request);
         let response = handled.response().expect("an answer");
         let body: serde_json::Value = serde_json::from_slice(response.body()).expect("JSON");
@@ -243,8 +249,8 @@ mod tests {
         assert_eq!(keys(&venue.due(at("2026-03-06T21:00:00Z"))), ["XNYS/2026-03-06/close"]);
         venue.answered(at("2026-03-06T21:00:00Z"), "XNYS/2026-03-06/close", StatusCode::NO_CONTENT);
         assert_eq!(venue.next_due(), Some(at("2026-03-06T21:20:00Z")));
-        assert_eq!(keys(&venue.due(at("2026-03-06T21:20:00Z"))), ["XNYS/2026-03-06/end_of_day"]);
-        venue.answered(at("2026-03-06T21:20:00Z"), "XNYS/2026-03-06/end_of_day", StatusCode::OK);
+        assert_eq!(keys(&venue.due(at("2026-03-06T21:20:00Z"))), ["XNYS/2026-03-06/endOfDay"]);
+        venue.answered(at("2026-03-06T21:20:00Z"), "XNYS/2026-03-06/endOfDay", StatusCode::OK);
         assert_eq!(venue.next_due(), None);
     }
 
@@ -252,10 +258,10 @@ mod tests {
     fn a_query_is_answered_from_the_books_even_when_nothing_was_posted() {
         let mut venue = venue();
         for (now, expected) in [
-            ("2026-03-06T14:29:59Z", "200 scheduled"),
-            ("2026-03-06T14:30:00Z", "200 open"),
-            ("2026-03-06T21:00:00Z", "200 closed"),
-            ("2026-03-06T21:20:00Z", "200 ended"),
+            ("2026-03-06T14:29:59Z", "200 SCHEDULED"),
+            ("2026-03-06T14:30:00Z", "200 OPEN"),
+            ("2026-03-06T21:00:00Z", "200 CLOSED"),
+            ("2026-03-06T21:20:00Z", "200 ENDED"),
         ] {
             assert_eq!(state(&mut venue, now, "2026-03-06"), expected);
         }

@@ -18,6 +18,8 @@
 
 mod books;
 mod notices;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
