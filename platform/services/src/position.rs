@@ -61,6 +61,8 @@ pub static POSITIONS: Table = Table {
     indexes: &[],
 };
 
+/// Reason of an answer about a trade that promised nothing.
+const NOT_RESERVED: &str = "NOT_RESERVED";
 /// More instruments than a venue lists.
 const POSITIONS_PER_ACCOUNT_MAX: usize = 20_000;
 
@@ -192,7 +194,7 @@ impl Position {
         let reason = match account.reservation(&trade.trade_id) {
             None if account.knows(&trade.trade_id) => return Decision::none(),
             // Only if this service has lost what it once answered: then shares are not there to be blocked.
-            None => "NOT_RESERVED",
+            None => NOT_RESERVED,
             Some(reservation) if delivery.attempt <= reservation.attempt => return Decision::none(),
             Some(Reservation { phase: Phase::Blocked, attempt: earlier, .. }) => {
                 // The release of the earlier attempt was skipped: its shares serve this one.
@@ -238,6 +240,9 @@ impl Position {
     fn release(&self, delivery: &Delivery, view: &View<'_, Account>) -> Decision<Event> {
         let trade = &delivery.trade;
         let (seller, _) = parties(trade);
+        if !view.state(&seller).knows(&trade.trade_id) {
+            return never_reserved(delivery, false, view);
+        }
         let reservation = match view.state(&seller).reservation(&trade.trade_id) {
             Some(reservation)
                 if reservation.released < delivery.attempt && reservation.attempt <= delivery.attempt =>
@@ -256,6 +261,9 @@ impl Position {
     fn end(&self, delivery: &Delivery, view: &View<'_, Account>) -> Decision<Event> {
         let trade = &delivery.trade;
         let (seller, buyer) = parties(trade);
+        if !view.state(&seller).knows(&trade.trade_id) {
+            return never_reserved(delivery, true, view);
+        }
         match view.state(&seller).reservation(&trade.trade_id) {
             Some(reservation) if reservation.attempt <= delivery.attempt => {}
             _ => return Decision::none(),
@@ -265,6 +273,16 @@ impl Position {
         let decision = append(decision, view, trade, &buyer, vec![Event::ReceiptCancelled(ended)]);
         tell(decision, delivery, &seller, PositionChange::Released, 0, "")
     }
+}
+
+/// Releases what was never promised: only if this service has lost what it once answered. Settlement waits
+/// for the confirmation, so it gets one.
+fn never_reserved(delivery: &Delivery, last: bool, view: &View<'_, Account>) -> Decision<Event> {
+    let trade = &delivery.trade;
+    let (seller, _) = parties(trade);
+    let released = PositionStep { reason: NOT_RESERVED.to_owned(), ..step(trade, delivery.attempt, 0, last) };
+    let decision = append(Decision::none(), view, trade, &seller, vec![Event::Released(released)]);
+    tell(decision, delivery, &seller, PositionChange::Released, 0, NOT_RESERVED)
 }
 
 /// Events about a trade on one of its accounts, and the row that shows the position after them.

@@ -215,13 +215,15 @@ fn a_block_without_settled_shares_is_refused() {
 }
 
 #[test]
-fn a_block_of_shares_that_were_never_promised_is_refused() {
+fn shares_that_were_never_promised_are_neither_blocked_nor_missed() {
     let mut bench = bench();
     assert_snapshot!(bench.message(block("T-9", 60, 1)), @r"
     event    account/A-2 BlockRefused{trade_id=T-9 instrument_id=IBM attempt=1 reason=NOT_RESERVED}
     publish  position-updated #1 from account/A-2 key A-2 date 2026-03-06 PositionUpdated{change=BlockRefused account_id=A-2 instrument_id=IBM trade_id=T-9 attempt=1 reason=NOT_RESERVED}
     put      positions A-2 | IBM | 100 | 0 | 0 | 0
     ");
+    assert_snapshot!(bench.message(end("T-9", 60, 1)), @"");
+    assert_eq!(bench.message(end("T-9", 60, 1)), "nothing\n");
 }
 
 /// Whatever arrives, in whatever order and number: no share is made or lost, and none is promised twice.

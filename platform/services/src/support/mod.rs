@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod contract;
+pub mod gateway;
 pub mod request;
 
 pub use body::Fields;

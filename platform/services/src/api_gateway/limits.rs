@@ -1,0 +1,104 @@
+//! Token buckets: how often each client may ask. In nanoseconds of credit, so that nothing is rounded.
+
+use std::collections::BTreeMap;
+
+use model::Timestamp;
+
+const SECOND: u64 = 1_000_000_000;
+/// Clients that are remembered. Beyond that, those with a full bucket are forgotten: nothing is lost by it.
+const CLIENTS_MAX: usize = 10_000;
+
+pub struct Limits {
+    /// What one request costs.
+    cost: u64,
+    /// What a full bucket holds.
+    full: u64,
+    buckets: BTreeMap<String, Bucket>,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    credit: u64,
+    at: Timestamp,
+}
+
+impl Limits {
+    /// Both numbers are at least 1.
+    pub fn new(requests_per_second: u32, burst: u32) -> Self {
+        assert!(requests_per_second > 0 && burst > 0, "a limit of nothing admits nobody");
+        let cost = SECOND / u64::from(requests_per_second);
+        Self { cost, full: cost * u64::from(burst), buckets: BTreeMap::new() }
+    }
+
+    /// Takes one request out of the client's bucket.
+    ///
+    /// # Errors
+    /// Where it holds none: in how many seconds it will.
+    pub fn take(&mut self, client: &str, now: Timestamp) -> Result<(), u64> {
+        if self.buckets.len() >= CLIENTS_MAX && !self.buckets.contains_key(client) {
+            let (full, filled) = (self.full, |bucket: &Bucket| filled(*bucket, self.full, now));
+            self.buckets.retain(|_, bucket| filled(bucket) < full);
+        }
+        let new = Bucket { credit: self.full, at: now };
+        let bucket = self.buckets.entry(client.to_owned()).or_insert(new);
+        let credit = filled(*bucket, self.full, now);
+        *bucket = Bucket { credit, at: now };
+        match credit.checked_sub(self.cost) {
+            Some(rest) => {
+                bucket.credit = rest;
+                Ok(())
+            }
+            None => Err((self.cost - credit).div_ceil(SECOND)),
+        }
+    }
+}
+
+/// The credit after the time that has passed; none where the clock was set back.
+fn filled(bucket: Bucket, full: u64, now: Timestamp) -> u64 {
+    let passed = now.as_nanosecond() - bucket.at.as_nanosecond();
+    bucket.credit.saturating_add(u64::try_from(passed).unwrap_or(0)).min(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let mut limits = Limits::new(2, 3);
+        let start = crate::testing::instant("2026-03-06T09:30:00Z");
+        for _ in 0..3 {
+            assert_eq!(limits.take("c-1", start), Ok(()));
+        }
+        assert_eq!(limits.take("c-1", start), Err(1));
+        assert_eq!(limits.take("c-2", start), Ok(()), "another client has a bucket of its own");
+        assert_eq!(limits.take("c-1", start + Duration::from_millis(499)), Err(1));
+        assert_eq!(limits.take("c-1", start + Duration::from_millis(500)), Ok(()));
+        assert_eq!(limits.take("c-1", start + Duration::from_millis(500)), Err(1));
+        // A bucket never holds more than the burst.
+        let later = start + Duration::from_secs(3_600);
+        assert_eq!((0..10).filter(|_| limits.take("c-1", later).is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_gives_no_credit() {
+        let mut limits = Limits::new(1, 1);
+        let start = crate::testing::instant("2026-03-06T09:30:00Z");
+        assert_eq!(limits.take("c-1", start), Ok(()));
+        assert_eq!(limits.take("c-1", start - Duration::from_secs(60)), Err(1));
+        assert_eq!(limits.take("c-1", start - Duration::from_secs(59)), Ok(()), "and does not stop for ever");
+    }
+
+    #[test]
+    fn clients_that_ask_no_more_are_forgotten() {
+        let mut limits = Limits::new(1, 1);
+        let start = crate::testing::instant("2026-03-06T09:30:00Z");
+        for at in 0..CLIENTS_MAX {
+            limits.take(&format!("c-{at}"), start).expect("its first request");
+        }
+        limits.take("new", start + Duration::from_secs(1)).expect("its first request");
+        assert_eq!(limits.buckets.len(), 1);
+    }
+}

@@ -1,1 +1,0 @@
-//! market_integration_gateway
