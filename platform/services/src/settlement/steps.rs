@@ -173,6 +173,7 @@ impl Settlement {
             settlement_date: unit.batch.to_string(),
             attempt,
             valid_until_ms: contract::millis(now + self.payment_valid_for),
+            trade_date: trade.trade_date.clone(),
         };
         let instructed = LegStep { leg_id, attempt, ..LegStep::default() };
         decision.event(stream.clone(), Event::PaymentInstructed(instructed)).publish(

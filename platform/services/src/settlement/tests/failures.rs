@@ -59,7 +59,7 @@ fn the_next_batch_tries_it_anew_with_a_new_payment() {
     assert_snapshot!(bench.message(blocked(2)), @r"
     event    obligation/T-1 SharesBlocked{attempt=2}
     event    obligation/T-1 PaymentInstructed{leg_id=T-1/buyer attempt=2}
-    publish  payment-instructions #2 from obligation/T-1 key A-1 date 2026-03-06 PaymentInstruction{leg_id=T-1/buyer trade_id=T-1 debtor=A-1 creditor=CCP amount=1025.00 currency=USD settlement_date=2026-03-10 attempt=2 valid_until_ms=1773187200000}
+    publish  payment-instructions #2 from obligation/T-1 key A-1 date 2026-03-06 PaymentInstruction{leg_id=T-1/buyer trade_id=T-1 debtor=A-1 creditor=CCP amount=1025.00 currency=USD settlement_date=2026-03-10 attempt=2 valid_until_ms=1773187200000 trade_date=2026-03-06}
     ");
     let lines =
         feed(&mut bench, [paid("buyer", 2), paid("seller", 1), delivered("A-1", 2), delivered("A-2", 2)]);
@@ -139,7 +139,7 @@ fn a_refused_payout_leaves_the_unit_open_and_is_tried_again() {
     assert!(bench.timer("close/2026-03-09").contains("arm      close/2026-03-09"), "the batch waits for it");
     assert_snapshot!(bench.timer("pay-again/T-1"), @r"
     event    obligation-seller/T-1 PaymentInstructed{leg_id=T-1/seller attempt=2}
-    publish  payment-instructions #2 from obligation-seller/T-1 key A-2 date 2026-03-06 PaymentInstruction{leg_id=T-1/seller trade_id=T-1 debtor=CCP creditor=A-2 amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=2 valid_until_ms=1773101100000}
+    publish  payment-instructions #2 from obligation-seller/T-1 key A-2 date 2026-03-06 PaymentInstruction{leg_id=T-1/seller trade_id=T-1 debtor=CCP creditor=A-2 amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=2 valid_until_ms=1773101100000 trade_date=2026-03-06}
     ");
     assert_eq!(bench.timer("pay-again/T-1"), "nothing\n", "not before this attempt is refused too");
     assert_eq!(bench.message(refused("seller", 1)), "nothing\n", "a late duplicate of the first refusal");
@@ -172,7 +172,7 @@ fn after_too_many_refused_payouts_the_buyer_gets_the_cash_back() {
     assert_snapshot!(bench.message(released(1)), @r"
     event    obligation/T-1 Released{attempt=1}
     event    obligation/T-1 PaymentInstructed{leg_id=T-1/return attempt=1}
-    publish  payment-instructions #2 from obligation/T-1 key A-1 date 2026-03-06 PaymentInstruction{leg_id=T-1/return trade_id=T-1 debtor=CCP creditor=A-1 amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=1 valid_until_ms=1773100800000}
+    publish  payment-instructions #2 from obligation/T-1 key A-1 date 2026-03-06 PaymentInstruction{leg_id=T-1/return trade_id=T-1 debtor=CCP creditor=A-1 amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=1 valid_until_ms=1773100800000 trade_date=2026-03-06}
     ");
     assert_snapshot!(bench.message(refused("return", 1)), @r"
     event    obligation/T-1 PaymentRefused{leg_id=T-1/return attempt=1 uetr=uetr-return-1 reason=AM04}

@@ -15,12 +15,12 @@ fn shares_are_blocked_cash_passes_through_the_ccp_and_both_sides_are_delivered()
     assert_snapshot!(bench.message(blocked(1)), @r"
     event    obligation/T-1 SharesBlocked{attempt=1}
     event    obligation/T-1 PaymentInstructed{leg_id=T-1/buyer attempt=1}
-    publish  payment-instructions #1 from obligation/T-1 key A-1 date 2026-03-06 PaymentInstruction{leg_id=T-1/buyer trade_id=T-1 debtor=A-1 creditor=CCP amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=1 valid_until_ms=1773100800000}
+    publish  payment-instructions #1 from obligation/T-1 key A-1 date 2026-03-06 PaymentInstruction{leg_id=T-1/buyer trade_id=T-1 debtor=A-1 creditor=CCP amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=1 valid_until_ms=1773100800000 trade_date=2026-03-06}
     ");
     assert_snapshot!(bench.message(paid("buyer", 1)), @r"
     event    obligation/T-1 BuyerPaid{leg_id=T-1/buyer attempt=1 uetr=uetr-buyer-1}
     event    obligation-seller/T-1 PaymentInstructed{leg_id=T-1/seller attempt=1}
-    publish  payment-instructions #1 from obligation-seller/T-1 key A-2 date 2026-03-06 PaymentInstruction{leg_id=T-1/seller trade_id=T-1 debtor=CCP creditor=A-2 amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=1 valid_until_ms=1773100800000}
+    publish  payment-instructions #1 from obligation-seller/T-1 key A-2 date 2026-03-06 PaymentInstruction{leg_id=T-1/seller trade_id=T-1 debtor=CCP creditor=A-2 amount=1025.00 currency=USD settlement_date=2026-03-09 attempt=1 valid_until_ms=1773100800000 trade_date=2026-03-06}
     ");
     assert_snapshot!(bench.message(paid("seller", 1)), @r"
     event    obligation/T-1 SellerPaid{leg_id=T-1/seller attempt=1 uetr=uetr-seller-1}
