@@ -20,7 +20,8 @@ pub struct LogRecord {
     pub timestamp_ms: i64,
     pub key: Option<Bytes>,
     pub value: Bytes,
-    pub headers: Vec<(String, Bytes)>,
+    /// Names are UTF-8.
+    pub headers: Vec<(Bytes, Bytes)>,
 }
 
 /// Why a record was not acknowledged. It may be in the log all the same.
@@ -37,7 +38,7 @@ pub enum LogEvent {
     Revoked(Vec<(String, i32)>),
     Records { topic: String, partition: i32, records: Vec<LogRecord> },
     /// The position lies beyond the log's end, or below its start.
-    OutOfRange { topic: String, partition: i32, position: i64, start: i64, end: i64 },
+    OutOfRange { topic: String, partition: i32, position: i64 },
 }
 
 pub trait Log {

@@ -40,9 +40,9 @@ impl<S: Service> StoreHost<S> {
                 LogEvent::Revoked(partitions) => {
                     claimed.retain(|partition, _| !partitions.contains(partition));
                 }
-                LogEvent::OutOfRange { topic, partition, position, start, end } => {
+                LogEvent::OutOfRange { topic, partition, position } => {
                     // Read on neither side of a hole: the partition stands until somebody looks.
-                    tracing::error!(instance = %self.instance, topic, partition, position, start, end,
+                    tracing::error!(instance = %self.instance, topic, partition, position,
                         "input position is outside the log: partition halted");
                     claimed.remove(&(topic, partition));
                 }
@@ -235,7 +235,7 @@ impl<S: Service> StoreHost<S> {
     }
 
     fn item_of(&self, (topic, partition): &Partition, record: LogRecord) -> Item<S::Command> {
-        let pairs = record.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
+        let pairs = record.headers.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, &value[..])));
         let headers = Headers::from_pairs(pairs);
         let message = Message::decode(topic, record.value.clone());
         let payload = record.value;

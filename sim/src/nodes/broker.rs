@@ -1,0 +1,105 @@
+//! A Kafka broker's node.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use contracts::{Headers, Message};
+use futures::FutureExt;
+use invariants::Fact;
+use invariants::fact::Visible;
+use kafka::{Broker, ConnectionId, Output, Request, TopicPartition};
+
+use super::deadline::Deadline;
+use crate::world::network::Inbound;
+use crate::world::node::Node;
+
+/// The brokers of the cluster: their disks, which outlive their processes.
+pub type Cluster = Rc<Vec<RefCell<Broker>>>;
+
+/// Runs broker number `place` of the cluster.
+pub async fn run(node: Node, cluster: Cluster, place: usize) {
+    if node.incarnation > 1 {
+        let mut broker = cluster[place].borrow_mut();
+        broker.crash();
+        broker.restart();
+    }
+    let mut deadline = Deadline::new(node.world.agenda.clone());
+    loop {
+        let due_ms = cluster[place].borrow().next_deadline();
+        deadline.set_in(due_ms.map(|due| ahead_ns(&node, due)));
+        let now = node.clock_ns().div_euclid(1_000_000);
+        futures::select_biased! {
+            inbound = node.receive().fuse() => {
+                let outputs = take_in(&cluster[place], now_ms(&node), inbound);
+                outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
+            }
+            () = deadline.passed().fuse() => {
+                let outputs = cluster[place].borrow_mut().tick(now_ms(&node).max(now));
+                outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
+            }
+        }
+    }
+}
+
+fn now_ms(node: &Node) -> i64 {
+    node.clock_ns().div_euclid(1_000_000)
+}
+
+/// How far ahead a broker's time lies, rounded up so that it is not met too early.
+fn ahead_ns(node: &Node, due_ms: i64) -> u64 {
+    u64::try_from(due_ms.saturating_mul(1_000_000) - node.clock_ns()).unwrap_or(0)
+}
+
+fn take_in(broker: &RefCell<Broker>, now_ms: i64, inbound: Inbound) -> Vec<Output> {
+    let mut broker = broker.borrow_mut();
+    match inbound {
+        Inbound::Call { connection, call, payload } => match payload.downcast::<Request>() {
+            Ok(request) => broker.handle(now_ms, ConnectionId(connection), call, *request),
+            Err(_) => Vec::new(),
+        },
+        Inbound::Closed { connection } => {
+            broker.disconnected(ConnectionId(connection));
+            Vec::new()
+        }
+        Inbound::Opened { .. } => Vec::new(),
+    }
+}
+
+fn put_out(node: &Node, cluster: &Cluster, output: Output) {
+    match output {
+        Output::Respond { conn, correlation, response } => {
+            node.world.network.reply(conn.0, correlation, Box::new(response));
+        }
+        Output::Visible { partition, leader_epoch, records, .. } => {
+            tell_visible(node, &partition, leader_epoch, records);
+        }
+        Output::Rebalanced { group, generation, members } => {
+            let members = members.iter().map(|member| member.client_id.to_string()).collect();
+            node.tell("", &Fact::Rebalanced { group: group.to_string(), generation, members });
+        }
+        Output::TopicCreated(spec) => {
+            cluster.iter().for_each(|broker| broker.borrow_mut().learn_topic(spec.clone()));
+        }
+    }
+}
+
+fn tell_visible(node: &Node, at: &TopicPartition, leader_epoch: i32, records: bytes::Bytes) {
+    let (_, records) = kafka::records::decode_batch(&records).expect("a broker stores batches that decode");
+    for record in records {
+        let pairs = record.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
+        let headers = Headers::from_pairs(pairs);
+        let cause = headers.as_ref().map_or(String::new(), |headers| headers.event_id.clone());
+        let payload = record.value.unwrap_or_default();
+        let visible = Visible {
+            topic: at.topic.to_string(),
+            partition: at.partition,
+            offset: record.offset,
+            leader_epoch,
+            key: record.key.map_or(String::new(), |key| String::from_utf8_lossy(&key).into_owned()),
+            headers,
+            message: Message::decode(&at.topic, payload.clone()).ok(),
+            payload,
+        };
+        node.tell(&cause, &Fact::Visible(visible));
+    }
+}

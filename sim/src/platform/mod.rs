@@ -1,0 +1,245 @@
+//! The platform on its nodes: brokers, databases, services, outside parties and clients of one run.
+
+pub mod layout;
+pub mod seeds;
+pub mod services;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures::FutureExt;
+use host::store_host::HostCounters;
+use invariants::Fact;
+use kafka::{Broker, BrokerConfig, ClusterSpec, TopicSpec};
+use model::Calendar;
+use outside::bank::{Bank, BankSettings};
+use outside::plan::Plan;
+use outside::venue::{Venue, VenueSettings};
+use outside::{Draw, IdentityProvider, Webhooks};
+use postgres::{Server, ServerRole};
+use scenario::{Scenario, Setting};
+
+use self::layout::Layout;
+use crate::adapters::log::KafkaClientSettings;
+use crate::nodes::broker::Cluster;
+use crate::nodes::client::Progress;
+use crate::nodes::database::Disk;
+use crate::nodes::outside::Books;
+use crate::nodes::{broker, client, database, outside as party};
+use crate::world::World;
+use crate::world::node::{NodeClock, Program};
+use crate::world::rng::Rng;
+
+/// Furthest that a service's clock is off at the start, nanoseconds.
+const CLOCK_OFFSET_NS: i64 = 20_000_000;
+/// Furthest that a database's clock is behind. Never ahead: then batches could start too early.
+const DATABASE_BEHIND_NS: i64 = 10_000_000;
+/// Largest drift of a clock, parts per billion.
+const DRIFT_PPB: i64 = 200;
+
+/// The disks of one database.
+#[derive(Clone)]
+pub struct Database {
+    pub primary: Disk,
+    pub standby: Option<Disk>,
+}
+
+/// Everything of a run that outlives its processes.
+pub struct Platform {
+    pub layout: Rc<Layout>,
+    pub databases: BTreeMap<&'static str, Database>,
+    pub cluster: Cluster,
+    pub bank: Rc<RefCell<Bank>>,
+    pub clients: Rc<Progress>,
+    pub counters: Rc<HostCounters>,
+}
+
+impl Draw for Rng {
+    fn next_u64(&mut self) -> u64 {
+        Rng::next_u64(self)
+    }
+}
+
+/// Builds all nodes, seeds the stores, tells the opening facts and starts everything.
+pub fn start(world: &Rc<World>, scenario: &Scenario, plan: Plan, calendar: &'static Calendar) -> Platform {
+    let layout = Rc::new(Layout::of(scenario, &plan));
+    let databases = databases(&layout, scenario);
+    let opening = seeds::seed(&databases, &plan, calendar);
+    let cluster = cluster(scenario);
+    let mut streams = |label: &str| Box::new(world.rng(label)) as Box<dyn Draw>;
+    let bank = Bank::new(plan.world.bank_accounts(), BankSettings::default(), &mut streams);
+    let platform = Platform {
+        databases,
+        cluster,
+        bank: Rc::new(RefCell::new(bank)),
+        clients: Rc::new(Progress::of(&plan)),
+        counters: Rc::default(),
+        layout,
+    };
+    let plan = Rc::new(plan);
+    for name in platform.layout.names() {
+        let program = program(&platform, world, scenario, &plan, calendar, name);
+        let node = world.add_node(name, clock_of(world, name), program);
+        assert_eq!(node, platform.layout.index(name), "nodes are made in the order of the layout");
+    }
+    plan.world.opening_facts().iter().chain(&opening).for_each(|fact| world.tell_world(fact));
+    platform
+}
+
+fn clock_of(world: &World, name: &str) -> NodeClock {
+    let mut rng = world.rng(&format!("clock/{name}"));
+    let drift_ppb = rng.between(-DRIFT_PPB, DRIFT_PPB);
+    match name.split('/').next() {
+        Some("postgres") => {
+            NodeClock { offset_ns: -rng.between(0, DATABASE_BEHIND_NS), drift_ppb: -drift_ppb.abs() }
+        }
+        _ => NodeClock { offset_ns: rng.between(-CLOCK_OFFSET_NS, CLOCK_OFFSET_NS), drift_ppb },
+    }
+}
+
+fn databases(layout: &Layout, scenario: &Scenario) -> BTreeMap<&'static str, Database> {
+    let with_standby = scenario.topology.postgres.synchronous_standby;
+    let settings = if with_standby { postgres::Settings::default() } else { postgres::Settings::alone() };
+    let server = |role, service| {
+        let tables = services::tables_of(service);
+        Rc::new(RefCell::new(Server::new(settings.clone(), role, tables)))
+    };
+    let database = |service| Database {
+        primary: server(ServerRole::Primary, service),
+        standby: with_standby.then(|| server(ServerRole::Standby, service)),
+    };
+    layout.databases().iter().map(|service| (*service, database(service))).collect()
+}
+
+fn cluster(scenario: &Scenario) -> Cluster {
+    let brokers = i32::try_from(scenario.topology.kafka.brokers).expect("clusters are small");
+    let topics = contracts::TOPICS.iter().map(|topic| TopicSpec {
+        retention_ms: i64::from(topic.retention_days) * 24 * 3_600_000,
+        ..TopicSpec::new(topic.name, topic.partitions)
+    });
+    let spec = ClusterSpec { brokers: (0..brokers).collect(), topics: topics.collect() };
+    let broker = |id| {
+        let mut config = BrokerConfig::new(id, spec.clone());
+        let delay = kafka_integer(scenario, "group.initial.rebalance.delay.ms");
+        config.group_initial_rebalance_delay_ms = delay.unwrap_or(config.group_initial_rebalance_delay_ms);
+        RefCell::new(Broker::new(config))
+    };
+    Rc::new((0..brokers).map(broker).collect())
+}
+
+/// The profile of scenarios: waits that let an idle platform sleep; a scenario can name others.
+fn kafka_clients(scenario: &Scenario) -> KafkaClientSettings {
+    let setting = |name, default: i64| kafka_integer(scenario, name).unwrap_or(default);
+    let milliseconds = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
+    KafkaClientSettings {
+        fetch_max_wait_ms: milliseconds(setting("fetch.max.wait.ms", 30_000)),
+        heartbeat_interval_ms: setting("heartbeat.interval.ms", 15_000),
+        session_timeout_ms: milliseconds(setting("session.timeout.ms", 60_000)),
+    }
+}
+
+fn kafka_integer(scenario: &Scenario, name: &str) -> Option<i64> {
+    match scenario.topology.kafka.settings.get(name)? {
+        Setting::Integer(value) => Some(*value),
+        _ => None,
+    }
+}
+
+/// What the node of this name runs.
+fn program(
+    platform: &Platform,
+    world: &Rc<World>,
+    scenario: &Scenario,
+    plan: &Rc<Plan>,
+    calendar: &'static Calendar,
+    name: &str,
+) -> Program {
+    let directory = platform.layout.directory();
+    match name.split('/').collect::<Vec<_>>()[..] {
+        ["kafka", id] => {
+            let (cluster, place) = (platform.cluster.clone(), id.parse().expect("brokers are numbered"));
+            Rc::new(move |node| broker::run(node, cluster.clone(), place).boxed_local())
+        }
+        ["postgres", service, role] => database_program(platform, service, role),
+        ["bank"] => party_program(&directory, platform.bank.clone()),
+        ["venue"] => {
+            let dates = seeds::venue_dates(plan, calendar);
+            let venue = Venue::new(calendar, &dates, VenueSettings::default());
+            party_program(&directory, Rc::new(RefCell::new(venue)))
+        }
+        ["identity"] => party_program(&directory, Rc::new(RefCell::new(identity(world, plan)))),
+        ["webhooks"] => party_program(&directory, Rc::new(RefCell::new(Webhooks::new()))),
+        ["client", id] => {
+            let (plan, id, progress) = (plan.clone(), id.to_owned(), platform.clients.clone());
+            let identity = Rc::new(identity(world, &plan));
+            Rc::new(move |node| {
+                let (directory, plan, progress) = (directory.clone(), plan.clone(), progress.clone());
+                client::run(node, directory, plan, id.clone(), identity.clone(), progress).boxed_local()
+            })
+        }
+        _ => {
+            let settings = services::Settings::of(scenario, calendar, kafka_clients(scenario));
+            services::program(platform, &settings, name)
+        }
+    }
+}
+
+fn party_program(directory: &crate::adapters::http::Directory, books: Books) -> Program {
+    let directory = directory.clone();
+    Rc::new(move |node| party::run(node, directory.clone(), books.clone()).boxed_local())
+}
+
+fn database_program(platform: &Platform, service: &str, role: &str) -> Program {
+    let database = platform.databases[service].clone();
+    let name: Rc<str> = service.into();
+    if role == "primary" {
+        Rc::new(move |node| database::run_primary(node, name.clone(), database.primary.clone()).boxed_local())
+    } else {
+        let primary = platform.layout.index(&format!("postgres/{service}/primary"));
+        let disk = database.standby.expect("only a standby that exists has a node");
+        Rc::new(move |node| database::run_standby(node, primary, disk.clone()).boxed_local())
+    }
+}
+
+fn identity(world: &World, plan: &Plan) -> IdentityProvider {
+    let mut rng = world.rng("identity/key");
+    let mut seed = [0; 32];
+    seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next_u64().to_le_bytes()));
+    IdentityProvider::new(seed, IdentityProvider::TOKEN_LIFETIME, plan.world.clients())
+}
+
+impl Platform {
+    /// What is not done in the platform's own machinery, by name and reason; at most a few of each kind.
+    pub fn pending(&self) -> Vec<invariants::Pending> {
+        let mut pending = self.clients.pending();
+        for (service, database) in &self.databases {
+            let server = database.primary.borrow();
+            for (table, what) in QUEUES {
+                let rows = server.rows(table).filter(|row| *table != "outbox" || row[10].as_int() == 0).count();
+                if rows > 0 {
+                    let what = format!("{service}: {what}");
+                    pending.push(invariants::Pending { what, why: format!("{rows} rows in `{table}`") });
+                }
+            }
+        }
+        pending
+    }
+
+    /// Facts of the run's end are complete only when standbys and primaries agree.
+    pub fn diverged_standbys(&self) -> Vec<&'static str> {
+        let pairs = self.databases.iter().filter_map(|(service, database)| {
+            let standby = database.standby.as_ref()?;
+            (standby.borrow().digest() != database.primary.borrow().digest()).then_some(*service)
+        });
+        pairs.collect()
+    }
+}
+
+/// Tables of work that must be empty at rest (of the outbox: its unsent rows).
+const QUEUES: &[(&str, &str)] = &[
+    ("outbox", "messages to publish"),
+    ("effects", "calls to outside parties"),
+    ("parked", "messages whose predecessors are missing"),
+    ("dead_letters", "messages that cannot be decoded"),
+];

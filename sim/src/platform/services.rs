@@ -1,0 +1,145 @@
+//! The platform's services, by name: how each is made and what its process runs.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use host::ports::Ports;
+use host::ports::store::Table;
+use host::store_host::{HostSettings, tables_of as host_tables};
+use host::{Edge, EdgeHost, Service, StoreHost};
+use model::Calendar;
+use scenario::Scenario;
+use services::api_gateway::ApiGateway;
+use services::clearing::Clearing;
+use services::ledger::Ledger;
+use services::market_integration_gateway::MarketIntegrationGateway;
+use services::notification::Notification;
+use services::payment::Payment;
+use services::position::Position;
+use services::reference_data::ReferenceData;
+use services::settlement::Settlement;
+use services::trade::Trades;
+
+use super::Platform;
+use crate::adapters::http::SimHttp;
+use crate::adapters::log::{KafkaClientSettings, SimLog};
+use crate::adapters::process::{SimClock, SimEntropy, SimTasks};
+use crate::adapters::store::SimStore;
+use crate::world::node::{Node, Program};
+
+/// Business settings of a run, from its scenario.
+#[derive(Clone)]
+pub struct Settings {
+    calendar: &'static Calendar,
+    kafka: KafkaClientSettings,
+    max_carries: u32,
+    reference_wait: Duration,
+    rate_limit_per_second: u32,
+    page_size: usize,
+    unsettled_purchases_count: bool,
+}
+
+impl Settings {
+    pub fn of(scenario: &Scenario, calendar: &'static Calendar, kafka: KafkaClientSettings) -> Self {
+        let platform = &scenario.platform;
+        Self {
+            calendar,
+            kafka,
+            max_carries: platform.max_carries,
+            reference_wait: platform.reference_wait.0,
+            rate_limit_per_second: platform.rate_limit_per_second,
+            page_size: platform.page_size as usize,
+            unsettled_purchases_count: platform.unsettled_purchases_count,
+        }
+    }
+
+    fn trade(&self) -> Trades {
+        Trades { reference_wait: self.reference_wait, ..Trades::default() }
+    }
+
+    fn position(&self) -> Position {
+        Position { unsettled_purchases_count: self.unsettled_purchases_count }
+    }
+
+    fn settlement(&self) -> Settlement {
+        Settlement {
+            page_size: self.page_size,
+            max_carries: self.max_carries,
+            ..Settlement::new(self.calendar)
+        }
+    }
+}
+
+/// The tables of a service's database.
+pub fn tables_of(service: &str) -> Vec<&'static Table> {
+    let calendar = Calendar::xnys();
+    match service {
+        "reference-data" => host_tables(&ReferenceData),
+        "trade" => host_tables(&Trades::default()),
+        "position" => host_tables(&Position::default()),
+        "clearing" => host_tables(&Clearing::gross(calendar)),
+        "settlement" => host_tables(&Settlement::new(calendar)),
+        "ledger" => host_tables(&Ledger),
+        "payment" => host_tables(&Payment::default()),
+        "notification" => host_tables(&Notification::default()),
+        other => panic!("{other} has no database"),
+    }
+}
+
+/// What the process of an instance runs. Programmer error for a name that is no service.
+pub fn program(platform: &Platform, settings: &Settings, instance: &str) -> Program {
+    let service = instance.split('/').next().expect("a split has a first part");
+    let settings = settings.clone();
+    match service {
+        "api-gateway" => edge(platform, &settings.clone(), move || ApiGateway::new(settings.rate_limit_per_second)),
+        "market-integration-gateway" => edge(platform, &settings, || MarketIntegrationGateway),
+        "reference-data" => stored(platform, &settings, || ReferenceData),
+        "trade" => stored(platform, &settings.clone(), move || settings.trade()),
+        "position" => stored(platform, &settings.clone(), move || settings.position()),
+        "clearing" => stored(platform, &settings.clone(), move || Clearing::gross(settings.calendar)),
+        "settlement" => stored(platform, &settings.clone(), move || settings.settlement()),
+        "ledger" => stored(platform, &settings, || Ledger),
+        "payment" => stored(platform, &settings, Payment::default),
+        "notification" => stored(platform, &settings, Notification::default),
+        other => panic!("there is no service {other}"),
+    }
+}
+
+fn stored<S: Service>(platform: &Platform, settings: &Settings, make: impl Fn() -> S + 'static) -> Program {
+    let database = platform.layout.database(S::NAME);
+    let (layout, kafka, counters) = (platform.layout.clone(), settings.kafka, platform.counters.clone());
+    Rc::new(move |node| {
+        let store = SimStore { node: node.clone(), database };
+        let log = SimLog::new(node.clone(), layout.brokers(), kafka);
+        let http = SimHttp::new(node.clone(), layout.directory());
+        let ports = ports(&node, Rc::new(store), Rc::new(log), Rc::new(http));
+        let instance = node.name.clone();
+        let host = StoreHost::new(make(), &instance, ports, HostSettings::default(), counters.clone());
+        host.run().boxed_local()
+    })
+}
+
+fn edge<E: Edge>(platform: &Platform, settings: &Settings, make: impl Fn() -> E + 'static) -> Program {
+    let (layout, kafka) = (platform.layout.clone(), settings.kafka);
+    Rc::new(move |node| {
+        // A gateway has neither store nor log; its host never asks for them.
+        let store = SimStore { node: node.clone(), database: layout.database("trade") };
+        let log = SimLog::new(node.clone(), layout.brokers(), kafka);
+        let http = SimHttp::new(node.clone(), layout.directory());
+        let ports = ports(&node, Rc::new(store), Rc::new(log), Rc::new(http));
+        let instance = node.name.clone();
+        EdgeHost::new(make(), &instance, ports).run().boxed_local()
+    })
+}
+
+fn ports(node: &Node, store: Rc<SimStore>, log: Rc<SimLog>, http: Rc<SimHttp>) -> Ports {
+    Ports {
+        clock: Rc::new(SimClock(node.clone())),
+        tasks: Rc::new(SimTasks(node.clone())),
+        entropy: Rc::new(SimEntropy::new(node)),
+        store,
+        log,
+        http,
+    }
+}
