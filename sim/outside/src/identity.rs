@@ -60,7 +60,7 @@ struct Claims<'a> {
     iss: &'static str,
     aud: &'static str,
     sub: &'a str,
-    role: ClientRole,
+    roles: [ClientRole; 1],
     accounts: &'a [String],
     iat: i64,
     nbf: i64,
@@ -97,7 +97,7 @@ impl IdentityProvider {
             iss: ISSUER,
             aud: AUDIENCE,
             sub: &client.id,
-            role: client.role,
+            roles: [client.role],
             accounts: &client.accounts,
             iat: now.as_second(),
             nbf: now.as_second(),
@@ -199,7 +199,7 @@ mod tests {
         let key = DecodingKey::from_jwk(key).expect("a key");
         let claims = decode::<Value>(token, &key, &validation).expect("a valid token").claims;
         let expected = json!({
-            "iss": ISSUER, "aud": AUDIENCE, "sub": "P01", "role": "participant",
+            "iss": ISSUER, "aud": AUDIENCE, "sub": "P01", "roles": ["participant"],
             "accounts": ["A001", "A011"], "iat": NOW, "nbf": NOW, "exp": NOW + 3600,
         });
         assert_eq!(claims, expected);

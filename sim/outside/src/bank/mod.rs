@@ -11,7 +11,7 @@
 //! | `POST /payouts {uetr, account, amount, currency, validUntil}` | the same |
 //! | `GET /payments/{uetr}` | the same; 404 `{bankTime}` |
 //! | `POST /deposits {account, amount, currency?, reference?}` | 201 or 422 `{status, reason, reference, bankTime}` |
-//! | `GET /statement?from=N` | 200 `{entries: [{sequence, reference, kind, uetr, debtor, creditor, amount, currency, at}], next}` |
+//! | `GET /statement?from=N&limit=M` | 200 `{entries: [{sequence, reference, kind, uetr, debtor, creditor, amount, currency, at}], next}` |
 //!
 //! `status` is ACSC (executed), RJCT (refused for good, with a reason) or PDNG (taken, query again). The same
 //! UETR with another content is a 409. `from` is the number of lines that the caller already has.
@@ -196,10 +196,13 @@ impl Bank {
 
     fn statement(&self, now: Timestamp, request: &Request<Bytes>) -> Response<Bytes> {
         let query = request.uri().query().unwrap_or_default();
-        let from = query.split('&').find_map(|pair| pair.strip_prefix("from=")).unwrap_or("0");
-        match from.parse() {
-            Ok(from) => wire::statement(self.books.entries(), from, now),
-            Err(_) => wire::refused(StatusCode::BAD_REQUEST, "from is the number of lines you have", now),
+        let number = |name: &str, default: usize| {
+            let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            value.map_or(Ok(default), str::parse)
+        };
+        match (number("from", 0), number("limit", usize::MAX)) {
+            (Ok(from), Ok(limit)) => wire::statement(self.books.entries(), from, limit, now),
+            _ => wire::refused(StatusCode::BAD_REQUEST, "from and limit are numbers of lines", now),
         }
     }
 }

@@ -252,6 +252,8 @@ fn the_statement_has_every_movement_in_order_and_no_refusal() {
         "creditor": "A002", "amount": "5.00", "currency": "USD", "at": "2026-03-09T22:00:01Z",
     }]);
     assert_eq!(rest["entries"], expected);
+    let (_, first) = get(&mut bank, at(3), "/statement?from=0&limit=1");
+    assert_eq!((&first["entries"][0]["sequence"], &first["next"]), (&json!(1), &json!(1)));
     assert_eq!(get(&mut bank, at(3), "/statement?from=9").1["next"], 9);
     assert_eq!(get(&mut bank, at(3), "/statement?from=all").0, 400);
 }

@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use invariants::fact::BankKind;
 use model::{Currency, Money, Timestamp, Uetr};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::books::{Entry, Order, Payment, Status};
 use crate::party::answer;
-use invariants::fact::BankKind;
 
 /// `POST /payments`.
 #[derive(Deserialize)]
@@ -143,11 +143,11 @@ pub fn refused(status: StatusCode, why: &str, now: Timestamp) -> Response<Bytes>
     answer(status, &json!({ "error": why, "bankTime": now.to_string() }))
 }
 
-/// The lines after the first `from`, and how many there are in all.
-pub fn statement(entries: &[Entry], from: usize, now: Timestamp) -> Response<Bytes> {
-    let lines: Vec<Value> =
-        entries.iter().enumerate().skip(from).map(|(before, entry)| line(before + 1, entry)).collect();
-    let body = json!({ "entries": lines, "next": entries.len().max(from), "bankTime": now.to_string() });
+/// At most `limit` lines after the first `from`, and where the next ones begin.
+pub fn statement(entries: &[Entry], from: usize, limit: usize, now: Timestamp) -> Response<Bytes> {
+    let lines = entries.iter().enumerate().skip(from).take(limit);
+    let lines: Vec<Value> = lines.map(|(before, entry)| line(before + 1, entry)).collect();
+    let body = json!({ "next": from + lines.len(), "entries": lines, "bankTime": now.to_string() });
     answer(StatusCode::OK, &body)
 }
 

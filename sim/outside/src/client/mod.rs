@@ -28,6 +28,8 @@ pub use wallet::Wallet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     pub attempts_max: u32,
+    /// How often a client lets itself be told that it asks too fast, before it gives up.
+    pub limited_max: u32,
     /// Before the second attempt; doubled for each one after it.
     pub back_off: Duration,
     pub back_off_max: Duration,
@@ -39,6 +41,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             attempts_max: 8,
+            limited_max: 4,
             back_off: Duration::from_millis(250),
             back_off_max: Duration::from_secs(16),
             timeout: Duration::from_secs(10),
@@ -96,6 +99,8 @@ pub struct ClientCall {
     state: State,
     /// Requests of the operation itself that have left.
     attempts: u32,
+    /// Attempts that were refused by a limit.
+    limited: u32,
     /// Fetches of a token that brought none.
     fetches_failed: u32,
     /// Some attempt may have been taken without the client hearing of it.
@@ -112,6 +117,7 @@ impl ClientCall {
             patience,
             state,
             attempts: 0,
+            limited: 0,
             fetches_failed: 0,
             ambiguous: false,
             refreshed: false,
@@ -166,10 +172,10 @@ impl ClientCall {
 
     /// The token to send, `None` where none is needed; or what to do first in order to have one.
     fn token(&mut self, now: Timestamp, wallet: &mut Wallet) -> Result<Option<String>, Step> {
-        match (&self.operation.ask, self.operation.intent) {
-            (Ask::Deposit { .. }, _) => return Ok(None),
-            (_, Intent::BadToken) => return Ok(Some("e30.e30.AAAA".to_owned())),
-            (_, Intent::ExpiredToken) => return Ok(Some(wallet.expired().to_owned())),
+        match self.operation.intent {
+            _ if !requests::needs_token(&self.operation.ask) => return Ok(None),
+            Intent::BadToken => return Ok(Some("e30.e30.AAAA".to_owned())),
+            Intent::ExpiredToken => return Ok(Some(wallet.expired().to_owned())),
             _ => {}
         }
         if let Some(token) = wallet.token(now) {
@@ -221,13 +227,24 @@ impl ClientCall {
             }
         };
         match meaning {
-            Meaning::Accepted { id } => self.done(Outcome::Accepted { id }),
+            Meaning::Accepted { id } => {
+                // Accounts are named by who opens them: the platform gives them no id of its own.
+                let id = match &self.operation.ask {
+                    Ask::Account { account, .. } => account.clone(),
+                    _ => id,
+                };
+                self.done(Outcome::Accepted { id })
+            }
             Meaning::Rejected { status, code } => self.done(Outcome::Rejected { status, code }),
             Meaning::Unauthorised => self.unauthorised(now, wallet, token.as_deref()),
             Meaning::Again { at_least, status, code } => {
                 // Refused by a limit, it went no further; any other may have been taken.
                 let limited = status == StatusCode::TOO_MANY_REQUESTS.as_u16();
                 self.ambiguous |= !limited;
+                self.limited += u32::from(limited);
+                if self.limited >= self.patience.limited_max {
+                    return self.give_up(status, code);
+                }
                 self.again(now, at_least, limited.then_some((status, code)))
             }
         }

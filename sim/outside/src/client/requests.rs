@@ -11,6 +11,7 @@ use crate::plan::{Ask, FixTrade, Intent, Operation, TradeForm};
 use crate::webhooks;
 
 pub(super) const GATEWAY: &str = "api-gateway";
+const FIX_GATEWAY: &str = "market-integration-gateway";
 pub(super) const BANK: &str = "bank";
 pub(super) const IDENTITY: &str = "identity";
 
@@ -18,7 +19,16 @@ const FIX: &str = "application/fix";
 
 /// Whom an operation asks.
 pub(super) fn party(ask: &Ask) -> &'static str {
-    if matches!(ask, Ask::Deposit { .. }) { BANK } else { GATEWAY }
+    match ask {
+        Ask::Deposit { .. } => BANK,
+        Ask::FixTrade(_) => FIX_GATEWAY,
+        _ => GATEWAY,
+    }
+}
+
+/// Only the API gateway asks for tokens: over FIX a client is its SenderCompID.
+pub(super) fn needs_token(ask: &Ask) -> bool {
+    party(ask) == GATEWAY
 }
 
 /// The request of an operation; `again`: an earlier attempt may have been taken.

@@ -199,9 +199,9 @@ fn a_limit_says_when_to_come_back() {
     assert_eq!(bench.now, at(7_000));
     bench.answer(Ok(accepted()));
 
-    let always = (0..8).map(|_| limited("1")).collect();
+    let always = (0..4).map(|_| limited("1")).collect();
     assert_eq!(Bench::of(Intent::Ordinary).run(always), rejected(429, "rate-limited"));
-    let mut once_silent: Vec<_> = (0..7).map(|_| limited("1")).collect();
+    let mut once_silent: Vec<_> = (0..4).map(|_| limited("1")).collect();
     once_silent.insert(0, Err(CallError::TimedOut));
     assert_eq!(
         Bench::of(Intent::Ordinary).run(once_silent),
@@ -289,10 +289,49 @@ fn a_second_attempt_over_fix_is_a_possible_duplicate() {
     };
     let first = bench.request().expect("a request");
     assert_eq!((first.uri().path(), flag(&first)), ("/api/v1/fix", None));
+    assert_eq!(header_text(&first, "authorization"), None);
     bench.answer(Err(CallError::TimedOut));
     assert_eq!(flag(&bench.request().expect("again")).as_deref(), Some("Y"));
     let duplicate = Bench::new(Intent::Duplicate, Ask::FixTrade(report)).request().expect("a request");
     assert_eq!(flag(&duplicate).as_deref(), Some("Y"));
+}
+
+#[test]
+fn answers_over_fix_are_understood() {
+    let fix = |status: u16, body: &str| {
+        let message = format!("8=FIX.4.4|9=0|{body}|10=000|").replace('|', "\u{1}");
+        Response::builder().status(status).body(Bytes::from(message)).expect("a response")
+    };
+    let report = FixTrade {
+        sequence: 3,
+        transacted: at(0),
+        trade_date: model::Date::constant(2026, 3, 6),
+        trade: trade(),
+    };
+    for (answers, expected) in [
+        (vec![fix(202, "35=AR|939=0|1003=t1")], Outcome::Accepted { id: "t1".to_owned() }),
+        (vec![fix(400, "35=3|45=3|371=55|373=1|58=Symbol is required")], rejected(400, "tag-55")),
+        (vec![fix(422, "35=AR|939=1|751=99|58=price off tick: 10.253")], rejected(422, "price-off-tick")),
+        (
+            vec![fix(409, "35=j|380=4|58=later"), fix(202, "35=AR|939=0|1003=t1")],
+            Outcome::Accepted { id: "t1".to_owned() },
+        ),
+    ] {
+        let mut bench = Bench::new(Intent::Ordinary, Ask::FixTrade(report.clone()));
+        assert_eq!(bench.run(answers.into_iter().map(Ok).collect()), expected);
+    }
+}
+
+#[test]
+fn an_account_is_accepted_under_the_name_that_was_asked_for() {
+    let ask = Ask::Account { account: "A001".to_owned(), participant: "P01".to_owned() };
+    let mut bench = Bench::new(Intent::Setup, ask);
+    let request = bench.request().expect("a request");
+    let body: Value = serde_json::from_slice(request.body()).expect("JSON");
+    let accounts = json!([{ "accountId": "A001", "bankAccount": "A001" }]);
+    assert_eq!(body, json!({ "participantId": "P01", "webhook": "/hooks/P01", "accounts": accounts }));
+    bench.answer(Ok(answer(StatusCode::CREATED, &json!({ "participantId": "P01" }))));
+    assert_eq!(bench.run(vec![]), Outcome::Accepted { id: "A001".to_owned() });
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::draw::Streams;
 
 pub use operation::{Ask, FixTrade, Intent, Operation, TradeForm};
 pub use workload::{Brief, Files, PlanError, Workload, Workloads};
-pub use world::{Account, FIX_PREFIX, OPERATOR, TICK, World};
+pub use world::{Account, FIX_PREFIX, OPERATOR, REPLAY_PREFIX, TICK, World};
 
 /// Everything that clients do in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

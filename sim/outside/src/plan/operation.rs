@@ -101,13 +101,6 @@ pub enum Intent {
     WrongCheckSum,
 }
 
-impl Intent {
-    /// Whether the platform may do what is asked, as far as the request itself shows.
-    pub fn is_sound(self) -> bool {
-        matches!(self, Self::Setup | Self::Ordinary | Self::Duplicate)
-    }
-}
-
 impl TradeForm {
     fn body(&self) -> RequestBody {
         RequestBody::Trade {

@@ -14,6 +14,7 @@ use scenario::profiles::Replay;
 use super::operation::{Ask, Intent, Operation, TradeForm};
 use super::trades::Matcher;
 use super::workload::{Brief, PlanError};
+use super::world::REPLAY_PREFIX;
 use crate::draw::Streams;
 
 /// Profile `replay`.
@@ -46,7 +47,7 @@ pub(super) fn draw(brief: &Brief<'_>, streams: &mut Streams<'_>) -> Result<Vec<O
             };
             operations.push(Operation {
                 at,
-                client: pair.submitter.participant.clone(),
+                client: format!("{REPLAY_PREFIX}{}", pair.submitter.participant),
                 key: brief.key(operations.len() + 1),
                 intent: Intent::Ordinary,
                 ask: Ask::Trade(trade),

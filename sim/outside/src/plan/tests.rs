@@ -62,10 +62,10 @@ fn the_world_is_named_and_dealt_out() {
     assert_eq!(world.opening_facts().len(), 12 * 2 + (12 * 3 - 1) * 2);
 
     let clients = world.clients();
-    assert_eq!(clients.len(), 9);
+    assert_eq!(clients.len(), 13);
     let of = |id: &str| clients.iter().find(|client| client.id == id).expect("a client").accounts.clone();
     assert_eq!(of("P02"), ["A002", "A006", "A010"]);
-    assert_eq!(of("fix-P02"), of("P02"));
+    assert_eq!([of("fix-P02"), of("replay-P02")], [of("P02"), of("P02")]);
 }
 
 #[test]

@@ -19,6 +19,8 @@ use crate::identity::{ClientRole, RegisteredClient};
 pub const OPERATOR: &str = "operator";
 /// What the client of a participant that speaks FIX is called: this and the participant.
 pub const FIX_PREFIX: &str = "fix-";
+/// What the client of a participant that replays a recording is called.
+pub const REPLAY_PREFIX: &str = "replay-";
 /// Everything is priced in cents.
 pub const TICK: &str = "0.01";
 
@@ -102,7 +104,7 @@ impl World {
         self.accounts.iter().map(|account| account.cash).sum()
     }
 
-    /// Every client of the platform: the operator, and each participant over JSON and over FIX.
+    /// Every client of the platform: the operator, and each participant over JSON, over FIX and with a recording.
     pub fn clients(&self) -> Vec<RegisteredClient> {
         let client = |id: String, role, accounts| {
             let secret = format!("secret-of-{id}");
@@ -114,7 +116,8 @@ impl World {
         };
         let mut clients = vec![client(OPERATOR.to_owned(), ClientRole::Operator, Vec::new())];
         for participant in &self.participants {
-            for id in [participant.clone(), format!("{FIX_PREFIX}{participant}")] {
+            for prefix in ["", FIX_PREFIX, REPLAY_PREFIX] {
+                let id = format!("{prefix}{participant}");
                 clients.push(client(id, ClientRole::Participant, owned(participant)));
             }
         }
