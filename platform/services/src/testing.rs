@@ -6,6 +6,7 @@
 //! the host's business: inbox, sequences of incoming messages, locks, retries.
 
 mod compact;
+pub mod edge;
 mod tables;
 
 use std::collections::BTreeMap;

@@ -193,6 +193,11 @@ impl Tokens {
         self.verified.insert(token.to_owned(), verified);
     }
 
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.verified.len()
+    }
+
     fn keys_are_old(&self, now: Timestamp) -> bool {
         self.fetched_at.is_some_and(|at| now > at + self.settings.keys_max_age)
     }

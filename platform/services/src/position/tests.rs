@@ -222,7 +222,11 @@ fn shares_that_were_never_promised_are_neither_blocked_nor_missed() {
     publish  position-updated #1 from account/A-2 key A-2 date 2026-03-06 PositionUpdated{change=BlockRefused account_id=A-2 instrument_id=IBM trade_id=T-9 attempt=1 reason=NOT_RESERVED}
     put      positions A-2 | IBM | 100 | 0 | 0 | 0
     ");
-    assert_snapshot!(bench.message(end("T-9", 60, 1)), @"");
+    assert_snapshot!(bench.message(end("T-9", 60, 1)), @r"
+    event    account/A-2 Released{trade_id=T-9 instrument_id=IBM attempt=1 final=true reason=NOT_RESERVED}
+    publish  position-updated #2 from account/A-2 key A-2 date 2026-03-06 PositionUpdated{change=Released account_id=A-2 instrument_id=IBM trade_id=T-9 attempt=1 reason=NOT_RESERVED}
+    put      positions A-2 | IBM | 100 | 0 | 0 | 0
+    ");
     assert_eq!(bench.message(end("T-9", 60, 1)), "nothing\n");
 }
 

@@ -67,13 +67,17 @@ pub async fn enter(
 
 /// A refusal as a response.
 pub fn refused(refusal: Refusal, request_id: &str) -> Response<Bytes> {
-    let mut response = refusal.problem.response();
-    for (name, value) in refusal.headers {
+    with_request_id(with_headers(refusal.problem.response(), refusal.headers), request_id)
+}
+
+/// A response with the headers of a refusal.
+pub fn with_headers(mut response: Response<Bytes>, headers: Vec<(HeaderName, String)>) -> Response<Bytes> {
+    for (name, value) in headers {
         let value =
             HeaderValue::from_str(&value).expect("headers of refusals are made of numbers and constants");
         response.headers_mut().insert(name, value);
     }
-    with_request_id(response, request_id)
+    response
 }
 
 /// The upstream's answer for the client, or the problem that there is none.
@@ -151,7 +155,7 @@ pub fn with_request_id(mut response: Response<Bytes>, request_id: &str) -> Respo
 }
 
 /// The caller's name for the request, or the instance and its number.
-fn request_id(parts: &Parts) -> String {
+pub fn request_id(parts: &Parts) -> String {
     match header_text(parts, REQUEST_ID).filter(|id| is_key(id)) {
         Some(given) => given.to_owned(),
         None => {
