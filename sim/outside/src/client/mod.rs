@@ -72,7 +72,7 @@ pub enum Step {
 /// A request to be sent now; its outcome goes to [`ClientCall::answered`].
 #[derive(Debug)]
 pub struct Outgoing {
-    /// `api-gateway`, `bank`, `identity`.
+    /// `api-gateway`, `market-integration-gateway`, `bank`, `identity`.
     pub to: &'static str,
     pub request: Request<Bytes>,
     pub timeout: Duration,
