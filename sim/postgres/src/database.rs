@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use host::ports::store::{Key, Table};
 
 use crate::error::{SqlError, sqlstate};
-use crate::key::{KEY_BYTES_MAX, KeyBytes, encode};
+use crate::key::{KEY_BYTES_MAX, KeyBytes, SpaceKey, encode};
 use crate::locks::{LockKey, Locks};
 use crate::log::Log;
 use crate::output::{CommittedTx, Output, StoredRow};
 use crate::session::{Session, State};
 use crate::table::{Bounds, TableData};
-use crate::transaction::{Flushed, Transaction};
+use crate::transaction::{Flushed, Transaction, row_space};
 
 #[derive(Default)]
 pub struct Database {
@@ -54,7 +54,7 @@ impl Database {
     }
 
     /// The primary key, encoded. The whole one: a part of it is for scans.
-    pub fn primary_key(&mut self, table: usize, key: &Key) -> Result<KeyBytes, SqlError> {
+    pub fn primary_key(&mut self, table: usize, key: &Key) -> Result<SpaceKey, SqlError> {
         let declared = self.tables[table].table;
         if key.len() != declared.key {
             let message =
@@ -63,17 +63,18 @@ impl Database {
         }
         self.scratch.clear();
         encode(key, &mut self.scratch);
-        self.scratch_key(declared.name)
+        self.scratch_key(table)
     }
 
-    /// What the scratch buffer holds, as a key that is not too long.
-    pub fn scratch_key(&self, name: &str) -> Result<KeyBytes, SqlError> {
+    /// What the scratch buffer holds, as a primary key that is not too long.
+    pub fn scratch_key(&self, table: usize) -> Result<SpaceKey, SqlError> {
         if self.scratch.len() > KEY_BYTES_MAX {
-            let size = self.scratch.len();
-            let message = format!("index row size {size} exceeds maximum {KEY_BYTES_MAX} of \"{name}\"");
+            let (size, name) = (self.scratch.len(), self.tables[table].table.name);
+            let message =
+                format!("index row size {size} exceeds btree maximum {KEY_BYTES_MAX} of \"{name}\"");
             return Err(SqlError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, message));
         }
-        Ok(KeyBytes::new(&self.scratch))
+        Ok(SpaceKey { space: row_space(table), key: KeyBytes::new(&self.scratch) })
     }
 
     /// The row as this transaction sees it now: its own version, else the latest committed one.
@@ -81,12 +82,11 @@ impl Database {
         &'a self,
         transaction: &'a Transaction,
         table: usize,
-        key: &KeyBytes,
+        key: &SpaceKey,
     ) -> Option<&'a StoredRow> {
-        let own = transaction.writes.table(table).and_then(|writes| writes.get(key.as_slice()));
-        match own {
+        match transaction.writes.get(key) {
             Some(write) => write.row.as_ref(),
-            None => self.tables[table].get(key.as_slice()),
+            None => self.tables[table].get(key.key.as_slice()),
         }
     }
 
@@ -98,8 +98,8 @@ impl Database {
 
     /// Installs a transaction's changes: from here on everybody sees them.
     pub fn make_visible(&mut self, flushed: Flushed, out: &mut Vec<Output>) {
-        for (change, (table, key)) in flushed.changes.iter().zip(flushed.places) {
-            self.tables[table].apply(key, change.after(), &mut self.scratch);
+        for (table, key, change) in flushed.placed() {
+            self.tables[table].apply(key.clone(), change.after(), &mut self.scratch);
         }
         let Flushed { transaction, lsn, now_ns, changes, .. } = flushed;
         out.push(Output::CommittedTx(CommittedTx { transaction, lsn, now_ns, changes }));

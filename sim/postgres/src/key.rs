@@ -6,9 +6,12 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use host::ports::store::Value;
+use indexmap::IndexMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Greater than the first byte of any column.
 pub const ABOVE: u8 = 0xFF;
@@ -112,6 +115,40 @@ impl PartialOrd for KeyBytes {
 impl Ord for KeyBytes {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_slice().cmp(other.as_slice())
+    }
+}
+
+/// A key within a space: a table or a unique index. Found by hash, since nobody asks for a range of them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SpaceKey {
+    pub space: u32,
+    pub key: KeyBytes,
+}
+
+/// A map by key within a space, in the order of inserting. Kept and reused, it does not allocate.
+pub type SpaceMap<V> = IndexMap<SpaceKey, V, BuildHasherDefault<KeyHasher>>;
+
+impl Hash for SpaceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(xxh3_64_with_seed(self.key.as_slice(), u64::from(self.space)));
+    }
+}
+
+/// Takes the hash that a key has computed of itself: the same in every process.
+#[derive(Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key hashes itself");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

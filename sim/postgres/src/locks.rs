@@ -6,9 +6,9 @@
 //!
 //! Keys of unique indexes are locked in the same table by whoever writes them, under spaces of their own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use crate::key::KeyBytes;
+use crate::key::{SpaceKey, SpaceMap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strength {
@@ -18,12 +18,8 @@ pub enum Strength {
     Write,
 }
 
-/// A key within a table or a unique index.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LockKey {
-    pub space: u32,
-    pub key: KeyBytes,
-}
+/// Of a row or, in a space of its own, of a value of a unique index.
+pub type LockKey = SpaceKey;
 
 #[derive(Clone, Copy)]
 struct Claim {
@@ -56,7 +52,7 @@ pub enum Acquired {
 
 #[derive(Default)]
 pub struct Locks {
-    entries: BTreeMap<LockKey, Entry>,
+    entries: SpaceMap<Entry>,
 }
 
 impl Locks {
@@ -98,7 +94,7 @@ impl Locks {
         entry.remove_holder(owner);
         entry.grant(granted);
         if entry.first.is_none() {
-            self.entries.remove(key);
+            self.entries.swap_remove(key);
         }
     }
 

@@ -1,11 +1,11 @@
 //! One transaction: what it wrote and nobody else sees yet, which locks it holds, whom it will notify.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use host::ports::store::Table;
 
-use crate::key::KeyBytes;
+use crate::key::{KeyBytes, SpaceKey, SpaceMap};
 use crate::locks::LockKey;
 use crate::output::{Change, ChangeKind, Lsn, StoredRow};
 use crate::table::{Bounds, Path, TableData, position};
@@ -25,20 +25,22 @@ pub struct Transaction {
     pub waiters: Vec<u64>,
 }
 
-/// Uncommitted changes, by table in the order of first writing.
+/// Uncommitted changes, in the order of first writing.
 #[derive(Default)]
 pub struct Writes {
-    tables: Vec<TableWrites>,
-    count: u32,
+    rows: SpaceMap<Write>,
+    /// Tables written, each once: reads of all others need not look here.
+    tables: Vec<usize>,
 }
 
-pub struct TableWrites {
+/// Those of one table.
+#[derive(Clone, Copy)]
+pub struct TableWrites<'a> {
     table: usize,
-    rows: BTreeMap<KeyBytes, Write>,
+    writes: &'a Writes,
 }
 
 pub struct Write {
-    order: u32,
     /// The committed version that this replaces. It cannot change: the row is locked.
     old: Option<StoredRow>,
     /// `None`: deleted.
@@ -51,86 +53,90 @@ pub struct Flushed {
     pub lsn: Lsn,
     pub now_ns: u64,
     pub changes: Arc<[Change]>,
-    /// Where the changes belong: table, primary key.
-    pub places: Vec<(usize, KeyBytes)>,
+    /// Where the changes belong.
+    pub places: Vec<SpaceKey>,
+}
+
+/// Lock space of a table's rows; those of its indexes follow.
+pub fn row_space(table: usize) -> u32 {
+    u32::try_from(table).expect("few tables") << 8
+}
+
+fn table_of(key: &SpaceKey) -> usize {
+    (key.space >> 8) as usize
 }
 
 impl Writes {
-    pub fn table(&self, table: usize) -> Option<&TableWrites> {
-        self.tables.iter().find(|writes| writes.table == table)
+    pub fn table(&self, table: usize) -> Option<TableWrites<'_>> {
+        self.tables.contains(&table).then_some(TableWrites { table, writes: self })
+    }
+
+    /// The transaction's own version of a row, if it wrote it.
+    pub fn get(&self, key: &SpaceKey) -> Option<&Write> {
+        if self.tables.contains(&table_of(key)) { self.rows.get(key) } else { None }
     }
 
     /// Notes the newest version of a row, over its committed version.
-    pub fn record(&mut self, table: usize, key: KeyBytes, old: Option<&StoredRow>, row: Option<StoredRow>) {
-        let index = self.tables.iter().position(|writes| writes.table == table).unwrap_or_else(|| {
-            self.tables.push(TableWrites { table, rows: BTreeMap::new() });
-            self.tables.len() - 1
-        });
-        self.count += 1;
-        let order = self.count;
-        let write = self.tables[index].rows.entry(key).or_insert_with(|| Write {
-            order,
-            old: old.cloned(),
-            row: None,
-        });
-        write.row = row;
+    pub fn record(&mut self, key: SpaceKey, old: Option<&StoredRow>, row: Option<StoredRow>) {
+        let table = table_of(&key);
+        if !self.tables.contains(&table) {
+            self.tables.push(table);
+        }
+        self.rows.entry(key).or_insert_with(|| Write { old: old.cloned(), row: None }).row = row;
     }
 
     pub fn clear(&mut self) {
         self.tables.clear();
-        self.count = 0;
+        self.rows.clear();
     }
 
-    /// Takes the net changes out, in the order of first writing.
-    pub fn take(&mut self, tables: &[TableData]) -> (Arc<[Change]>, Vec<(usize, KeyBytes)>) {
-        let mut net = Vec::with_capacity(self.tables.iter().map(|writes| writes.rows.len()).sum());
-        for writes in self.tables.drain(..) {
-            let declared = tables[writes.table].table;
-            let rows = writes.rows.into_iter();
-            net.extend(rows.filter_map(|(key, write)| {
-                let (order, change) = write.net(declared)?;
-                Some((order, change, (writes.table, key)))
-            }));
+    /// Takes the net changes out, and where they belong.
+    pub fn take(&mut self, tables: &[TableData]) -> (Arc<[Change]>, Vec<SpaceKey>) {
+        self.tables.clear();
+        let mut places = Vec::with_capacity(self.rows.len());
+        let mut changes = Vec::with_capacity(self.rows.len());
+        for (key, write) in self.rows.drain(..) {
+            if let Some(change) = write.net(tables[table_of(&key)].table) {
+                changes.push(change);
+                places.push(key);
+            }
         }
-        self.count = 0;
-        net.sort_unstable_by_key(|(order, ..)| *order);
-        let mut places = Vec::with_capacity(net.len());
-        let changes = net.into_iter().map(|(_, change, place)| {
-            places.push(place);
-            change
-        });
-        let changes = changes.collect();
-        (changes, places)
+        (changes.into(), places)
+    }
+}
+
+impl Flushed {
+    /// Changes with their table and primary key.
+    pub fn placed(&self) -> impl Iterator<Item = (usize, &KeyBytes, &Change)> {
+        self.places.iter().zip(&*self.changes).map(|(place, change)| (table_of(place), &place.key, change))
     }
 }
 
 impl Write {
-    fn net(self, table: &'static Table) -> Option<(u32, Change)> {
+    fn net(self, table: &'static Table) -> Option<Change> {
         let (kind, row) = match (self.old, self.row) {
             (None, Some(row)) => (ChangeKind::Insert, row),
             (Some(_), Some(row)) => (ChangeKind::Update, row),
             (Some(old), None) => (ChangeKind::Delete, old),
             (None, None) => return None,
         };
-        Some((self.order, Change { table, kind, row }))
+        Some(Change { table, kind, row })
     }
 }
 
-impl TableWrites {
-    pub fn get(&self, key: &[u8]) -> Option<&Write> {
-        self.rows.get(key)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&KeyBytes, &Write)> {
-        self.rows.iter()
+impl<'a> TableWrites<'a> {
+    /// By primary key.
+    pub fn iter(self) -> impl Iterator<Item = (&'a KeyBytes, &'a Write)> {
+        let rows = self.writes.rows.iter().filter(move |(key, _)| table_of(key) == self.table);
+        rows.map(|(key, write)| (&key.key, write))
     }
 
     /// Own rows within the bounds, in the order of the path. Rows of a transaction are few: they are looked
     /// through.
-    fn within(&self, data: &TableData, path: Path, bounds: &Bounds) -> Vec<(Vec<u8>, &StoredRow)> {
+    fn within(self, data: &TableData, path: Path, bounds: &Bounds) -> Vec<(Vec<u8>, &'a StoredRow)> {
         let mut found = Vec::new();
         let mut scratch = Vec::new();
-        for row in self.rows.values().filter_map(|write| write.row.as_ref()) {
+        for row in self.iter().filter_map(|(_, write)| write.row.as_ref()) {
             if position(data.table, path, row, &mut scratch).is_some() && bounds.contain(&scratch) {
                 found.push((scratch.clone(), row));
             }
@@ -140,15 +146,16 @@ impl TableWrites {
     }
 
     /// Rows as the transaction sees them: the committed ones that it did not write, and its own, in order.
-    pub fn merge<'a>(
-        &'a self,
+    pub fn merge(
+        self,
         data: &'a TableData,
         path: Path,
         bounds: &'a Bounds,
     ) -> impl Iterator<Item = &'a StoredRow> {
+        let written: BTreeSet<&[u8]> = self.iter().map(|(key, _)| key.as_slice()).collect();
         let mut own = self.within(data, path, bounds).into_iter().peekable();
         let mut committed =
-            data.walk(path, bounds).filter(|(_, key, _)| !self.rows.contains_key(*key)).peekable();
+            data.walk(path, bounds).filter(move |(_, key, _)| !written.contains(key)).peekable();
         std::iter::from_fn(move || match (committed.peek(), own.peek()) {
             (Some((theirs, ..)), Some((mine, _))) if *theirs > mine.as_slice() => {
                 own.next().map(|(_, row)| row)

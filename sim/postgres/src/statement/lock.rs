@@ -5,7 +5,6 @@ use host::ports::store::{Key, LockMode, LockWait, Reply, Table};
 use super::Actor;
 use crate::database::Database;
 use crate::error::{SqlError, sqlstate};
-use crate::key::KeyBytes;
 use crate::locks::{Acquired, LockKey, Strength};
 use crate::session::{Step, Wait};
 
@@ -25,7 +24,6 @@ impl Database {
         };
         while let Some(key) = keys.get(actor.progress.cursor) {
             let key = self.primary_key(table, key)?;
-            let key = self.row_lock(table, key);
             if self.is_missing(actor, table, &key) {
                 actor.progress.cursor += 1;
                 continue;
@@ -44,17 +42,13 @@ impl Database {
                     }
                     LockWait::SkipLocked => {}
                 }
-            } else if let Some(row) = self.visible(actor.transaction, table, &key.key) {
+            } else if let Some(row) = self.visible(actor.transaction, table, &key) {
                 actor.progress.rows.push(row.to_vec());
             }
             actor.progress.granted = false;
             actor.progress.cursor += 1;
         }
         Ok(Step::Done(Reply::Rows(std::mem::take(&mut actor.progress.rows))))
-    }
-
-    pub(super) fn row_lock(&self, table: usize, key: KeyBytes) -> LockKey {
-        LockKey { space: space(table), key }
     }
 
     /// Takes a lock if that needs no waiting.
@@ -69,7 +63,7 @@ impl Database {
 
     /// Whether there is no such row. A lock that was waited for is given up if the row was deleted meanwhile.
     pub(super) fn is_missing(&mut self, actor: &mut Actor<'_>, table: usize, key: &LockKey) -> bool {
-        if self.visible(actor.transaction, table, &key.key).is_some() {
+        if self.visible(actor.transaction, table, key).is_some() {
             return false;
         }
         if std::mem::take(&mut actor.progress.granted) {
@@ -94,9 +88,4 @@ impl Database {
         }
         Ok(())
     }
-}
-
-/// Lock space of a table's rows; those of its indexes follow.
-pub(super) fn space(table: usize) -> u32 {
-    u32::try_from(table).expect("few tables") << 8
 }

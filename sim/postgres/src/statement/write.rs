@@ -33,12 +33,11 @@ impl Database {
         check::values(declared, row)?;
         self.scratch.clear();
         encode(&row[..declared.key], &mut self.scratch);
-        let key = self.scratch_key(declared.name)?;
-        let key = self.row_lock(table, key);
+        let key = self.scratch_key(table)?;
         if let Some(writer) = self.locks.writer(&key).filter(|writer| *writer != actor.conn) {
             return Ok(Step::Wait(Wait::Transaction(writer)));
         }
-        if self.visible(actor.transaction, table, &key.key).is_some() {
+        if self.visible(actor.transaction, table, &key).is_some() {
             return match on_conflict {
                 OnConflict::Error => Err(SqlError::unique(&format!("{}_pkey", declared.name))),
                 OnConflict::DoNothing => Ok(Step::Done(self.nothing_inserted(actor, &key))),
@@ -59,7 +58,7 @@ impl Database {
         }
         self.claim_unique(actor, table, row);
         let row: StoredRow = std::mem::take(row).into();
-        actor.transaction.writes.record(table, key.key, None, Some(row));
+        actor.transaction.writes.record(key, None, Some(row));
         Ok(Step::Done(Reply::Changed(1)))
     }
 
@@ -77,7 +76,7 @@ impl Database {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
         if let Some(column) = less {
-            let stored = self.visible(actor.transaction, table, &key.key).expect("the caller saw it");
+            let stored = self.visible(actor.transaction, table, &key).expect("the caller saw it");
             let (new, stored) = (&row[column], &stored[column]);
             if *new == Value::Null || *stored == Value::Null || new >= stored {
                 return Ok(Step::Done(Reply::Changed(0)));
@@ -99,14 +98,13 @@ impl Database {
         let table = self.table(declared)?;
         check::assignments(declared, expected, set)?;
         let key = self.primary_key(table, key)?;
-        let key = self.row_lock(table, key);
         if self.is_missing(actor, table, &key) || !self.matches(actor, table, &key, expected) {
             return Ok(Step::Done(Reply::Changed(0)));
         }
         if !self.acquire(actor, &key, Strength::Write) {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
-        let old = self.visible(actor.transaction, table, &key.key).expect("seen above");
+        let old = self.visible(actor.transaction, table, &key).expect("seen above");
         let mut new: StoredRow = old.iter().cloned().collect();
         if let Some(columns) = std::sync::Arc::get_mut(&mut new) {
             for (column, value) in set {
@@ -127,17 +125,16 @@ impl Database {
         let table = self.table(declared)?;
         check::assignments(declared, expected, &[])?;
         let key = self.primary_key(table, key)?;
-        let key = self.row_lock(table, key);
         if self.is_missing(actor, table, &key) || !self.matches(actor, table, &key, expected) {
             return Ok(Step::Done(Reply::Changed(0)));
         }
         if !self.acquire(actor, &key, Strength::Write) {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
-        let old = self.visible(actor.transaction, table, &key.key).expect("seen above").clone();
+        let old = self.visible(actor.transaction, table, &key).expect("seen above").clone();
         self.claim_unique(actor, table, &old);
         let committed = self.tables[table].get(key.key.as_slice());
-        actor.transaction.writes.record(table, key.key, committed, None);
+        actor.transaction.writes.record(key, committed, None);
         Ok(Step::Done(Reply::Changed(1)))
     }
 
@@ -150,7 +147,7 @@ impl Database {
         new: StoredRow,
     ) -> Result<Step, SqlError> {
         if self.tables[table].has_unique {
-            let old = self.visible(actor.transaction, table, &key.key).expect("a locked row").clone();
+            let old = self.visible(actor.transaction, table, &key).expect("a locked row").clone();
             match self.check_unique(actor, table, &key, Some(&old), &new) {
                 Unique::Free => {}
                 Unique::Busy(writer) => return Ok(Step::Wait(Wait::Transaction(writer))),
@@ -160,12 +157,12 @@ impl Database {
             self.claim_unique(actor, table, &new);
         }
         let committed = self.tables[table].get(key.key.as_slice());
-        actor.transaction.writes.record(table, key.key, committed, Some(new));
+        actor.transaction.writes.record(key, committed, Some(new));
         Ok(Step::Done(Reply::Changed(1)))
     }
 
     fn matches(&self, actor: &Actor<'_>, table: usize, key: &LockKey, expected: &[(usize, Value)]) -> bool {
-        let row = self.visible(actor.transaction, table, &key.key);
+        let row = self.visible(actor.transaction, table, key);
         row.is_some_and(|row| expected.iter().all(|(column, value)| row[*column] == *value))
     }
 

@@ -5,10 +5,10 @@ use host::ports::store::Value;
 
 use super::Actor;
 use crate::database::Database;
-use crate::key::KeyBytes;
+use crate::key::{KeyBytes, SpaceKey};
 use crate::locks::{LockKey, Strength};
-use crate::statement::lock::space;
 use crate::table::{index_changes, unique_key};
+use crate::transaction::row_space;
 
 pub enum Unique {
     Free,
@@ -60,10 +60,10 @@ impl Database {
     fn is_taken(&self, actor: &Actor<'_>, table: usize, number: usize, key: &LockKey, wanted: &[u8]) -> bool {
         let data = &self.tables[table];
         let index = &data.table.indexes[number];
-        let own = actor.transaction.writes.table(table);
         let mut scratch = Vec::new();
         data.holders(number, wanted).filter(|holder| *holder != key.key.as_slice()).any(|holder| {
-            match own.and_then(|own| own.get(holder)) {
+            let holder = SpaceKey { space: key.space, key: KeyBytes::new(holder) };
+            match actor.transaction.writes.get(&holder) {
                 None => true,
                 Some(write) => write
                     .row
@@ -114,5 +114,5 @@ impl Database {
 
 fn unique_lock(table: usize, number: usize, encoded: &[u8]) -> LockKey {
     let number = u32::try_from(number).expect("few indexes");
-    LockKey { space: space(table) + 1 + number, key: KeyBytes::new(encoded) }
+    LockKey { space: row_space(table) + 1 + number, key: KeyBytes::new(encoded) }
 }
