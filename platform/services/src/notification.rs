@@ -18,7 +18,6 @@ use contracts::events::{
     settlement_failed,
 };
 use contracts::{Message, topics};
-use host::ports::store::Table;
 use host::{
     Decision, Effect, EffectAnswer, EffectCall, EffectStep, HttpAction, NewEffect, Reject, Service, StreamId,
     StreamRef, View,
@@ -87,10 +86,6 @@ impl Service for Notification {
     type Command = Command;
     type Event = Event;
     type State = State;
-
-    fn tables(&self) -> Vec<&'static Table> {
-        Vec::new()
-    }
 
     fn streams(&self, command: &Command) -> Vec<StreamRef> {
         match command {

@@ -85,10 +85,10 @@ fn what_carries_a_uetr_of_ours_confirms_that_payment_and_is_no_deposit() {
         line(3, "payout", "not-ours", "WORLD"),
     ];
     assert_snapshot!(read(&mut bench, "statement/1773097200000/0", &lines), @r"
-        event    statement StatementRead{next_entry=3}
-        event    credit/R-2 Deposited{bank_reference=R-2 account_id=A-2 amount=50.00 currency=USD}
-        publish  payment-events #1 from credit/R-2 key A-2 date - PaymentEvent{outcome=Deposited leg_id=R-2 debtor=WORLD creditor=A-2 amount=50.00 currency=USD bank_reference=R-2}
-        ");
+    event    statement StatementRead{next_entry=3}
+    event    credit/R-2 Deposited{bank_reference=R-2 account_id=A-2 amount=50.00 currency=USD}
+    publish  payment-events #1 from credit/R-2 key A-2 date - PaymentEvent{outcome=Deposited leg_id=R-2 debtor=WORLD creditor=A-2 amount=50.00 currency=USD bank_reference=R-2}
+    ");
 }
 
 #[test]
