@@ -6,6 +6,11 @@
 //! **Architecture invariant:** no service uses another one's module. What they share is in [`support`], and
 //! what they say to each other is in `contracts`. No async, no clock, no randomness, no floats.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a reject carries the decision that records and publishes it; boxing it would only move the bytes"
+)]
+
 pub mod support;
 #[cfg(test)]
 mod testing;

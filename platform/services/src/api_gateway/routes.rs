@@ -173,7 +173,7 @@ pub fn is_hidden(sent: &Upstream, response: &Response<Bytes>) -> bool {
     }
     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     let owns = |field: &&str| body[*field].as_str().is_some_and(|account| caller.accounts.contains(account));
-    !fields.iter().any(|field| owns(&field))
+    !fields.iter().any(owns)
 }
 
 fn named_service(request: &Request<Bytes>) -> Result<&'static str, Problem> {

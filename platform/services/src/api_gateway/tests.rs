@@ -84,7 +84,7 @@ fn gateway_of(settings: Settings) -> ApiGateway {
 }
 
 fn hand_keys(gateway: &ApiGateway, at: &str, document: Option<Bytes>) {
-    let outcome = document.map(|document| Response::new(document)).ok_or(HttpError::Refused);
+    let outcome = document.map(Response::new).ok_or(HttpError::Refused);
     gateway.fetched(&super::key_set(), outcome, instant(at));
 }
 
