@@ -6,7 +6,9 @@
 compile_error!("`sim` needs `--cfg madsim`: build inside the workspace, whose .cargo/config.toml sets it");
 
 pub mod adapters;
+pub mod cli;
 pub mod nodes;
 pub mod platform;
 pub mod runner;
+pub mod story;
 pub mod world;

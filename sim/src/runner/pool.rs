@@ -80,7 +80,8 @@ pub fn each<T: Send + 'static>(
 ) {
     warm_up();
     let (sender, receiver) = channel();
-    let mut pool = Pool { settings, sender, receiver, running: BTreeMap::new(), done: BTreeMap::new(), told: 0 };
+    let mut pool =
+        Pool { settings, sender, receiver, running: BTreeMap::new(), done: BTreeMap::new(), told: 0 };
     let mut tasks = tasks.into_iter().enumerate();
     loop {
         while pool.running.len() < settings.jobs.max(1)

@@ -49,7 +49,8 @@ impl Subject {
 
     /// The command line that does this again.
     pub fn command(&self, verb: &str, seed: u64) -> String {
-        let mut command = format!("cargo sim {verb} {} --seed {seed}", quoted(&self.file.display().to_string()));
+        let mut command =
+            format!("cargo sim {verb} {} --seed {seed}", quoted(&self.file.display().to_string()));
         for set in &self.overrides {
             command += &format!(" --set {}", quoted(set));
         }

@@ -57,6 +57,16 @@ impl Exit {
     }
 }
 
+impl TryFrom<u8> for Exit {
+    type Error = u8;
+
+    /// # Errors
+    /// No exit code of ours.
+    fn try_from(code: u8) -> Result<Self, u8> {
+        WORST_FIRST.into_iter().find(|exit| *exit as u8 == code).ok_or(code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -105,6 +115,17 @@ pub enum Weight {
     NotMet,
 }
 
+impl Weight {
+    /// The exit code of a run by itself.
+    pub fn alone(self) -> Exit {
+        match self {
+            Self::Exit(exit) => exit,
+            Self::Met => Exit::AsExpected,
+            Self::NotMet => Exit::Violated,
+        }
+    }
+}
+
 /// The weight of a run that reached its end.
 pub fn weigh(expect: &Expect, verdict: Verdict, end: &End) -> Weight {
     match (expect, verdict) {
@@ -144,8 +165,13 @@ impl Tally {
         }
     }
 
+    /// Whether the scenario of this number is a canary that no seed has met.
+    pub fn not_found(&self, scenario: usize) -> bool {
+        self.scenarios.get(&scenario).is_some_and(|canary| canary.missed && !canary.met)
+    }
+
     pub fn exit(&self) -> Exit {
-        let not_found = self.scenarios.values().any(|canary| canary.missed && !canary.met);
+        let not_found = self.scenarios.keys().any(|scenario| self.not_found(*scenario));
         if not_found { self.worst.worse(Exit::Violated) } else { self.worst }
     }
 }
@@ -216,7 +242,8 @@ mod tests {
 
     #[test]
     fn over_many_runs_the_worst_counts() {
-        let exits = [Exit::AsExpected, Exit::Vacuous, Exit::Unsettled, Exit::Violated, Exit::Nondeterministic];
+        let exits =
+            [Exit::AsExpected, Exit::Vacuous, Exit::Unsettled, Exit::Violated, Exit::Nondeterministic];
         let worst = [exits.as_slice(), &[Exit::Invalid, Exit::Fault]].concat();
         for pair in worst.windows(2) {
             assert_eq!(pair[0].worse(pair[1]), pair[1]);

@@ -1,0 +1,139 @@
+//! Options that several verbs have.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use scenario::TimeSpan;
+
+use super::Failure;
+use crate::runner::subject::{Subject, catalogue};
+
+/// The day that is run where none is named.
+const STANDARD_DAY: &str = "scenarios/market/full_day.toml";
+
+#[derive(Args)]
+pub struct Common {
+    /// Change a value of the scenario, for example market.accounts=50; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Human,
+    /// One object per line, and nothing else on standard output
+    Json,
+}
+
+/// Reads a seed: decimal, or hexadecimal after `0x`.
+pub fn seed(text: &str) -> Result<u64, String> {
+    let read = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    read.map_err(|_| "a seed is a number below 2^64, decimal or hexadecimal after 0x".to_owned())
+}
+
+/// Reads a length of time: `90s`, `5m`, `1h30m`.
+pub fn time_span(text: &str) -> Result<Duration, String> {
+    let span = TimeSpan::parse(text).filter(|span| !span.0.is_zero());
+    span.map(|span| span.0).ok_or_else(|| "a length of time reads like 90s, 5m or 1h30m".to_owned())
+}
+
+/// Seeds from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seeds {
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Seeds {
+    pub fn only(seed: u64) -> Self {
+        Self { first: seed, last: seed }
+    }
+
+    pub fn count(&self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u64> + use<> {
+        self.first..=self.last
+    }
+}
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once("..").ok_or("seeds read like 1..200, both included")?;
+        let (first, last) = (seed(first)?, seed(last)?);
+        if first > last {
+            return Err(format!("{first} is after {last}"));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// The scenarios among files and folders; without any, the standard day.
+pub fn subjects(paths: &[PathBuf], set: &[String]) -> Result<Vec<Arc<Subject>>, Failure> {
+    let paths = if paths.is_empty() { vec![standard_day()] } else { paths.to_vec() };
+    let catalogue = catalogue();
+    let loaded = files(&paths)?.into_iter().map(|file| Subject::load(&file, &catalogue, set));
+    let (mut subjects, mut mistakes) = (Vec::new(), Vec::new());
+    loaded.for_each(|loaded| match loaded {
+        Ok(subject) => subjects.push(Arc::new(subject)),
+        Err(diagnostics) => mistakes.push(diagnostics),
+    });
+    if mistakes.is_empty() { Ok(subjects) } else { Err(Failure::Invalid(mistakes)) }
+}
+
+/// The files among files and folders, at least one.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let files = scenario::find(paths)?;
+    if files.is_empty() {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(Failure::Usage {
+            message: format!("no scenario in {}", names.join(", ")),
+            hint: "name .toml files, or folders that have some; folders called `invalid` must be named themselves"
+                .to_owned(),
+        });
+    }
+    Ok(files)
+}
+
+/// Here, or in the nearest folder above that has it.
+fn standard_day() -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let found = here.ancestors().map(|folder| folder.join(STANDARD_DAY)).find(|file| file.is_file());
+    match found {
+        Some(file) => file.strip_prefix(&here).map_or_else(|_| file.clone(), Path::to_path_buf),
+        None => PathBuf::from(STANDARD_DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_decimal_or_hexadecimal_and_both_ends_count() {
+        let seeds: Seeds = "0xA..12".parse().expect("well-formed");
+        assert_eq!((seeds, seeds.count()), (Seeds { first: 10, last: 12 }, 3));
+        assert_eq!(seeds.iter().collect::<Vec<_>>(), [10, 11, 12]);
+        assert_eq!(Seeds::only(u64::MAX).iter().count(), 1);
+        for wrong in ["", "1", "1-2", "2..1", "1..", "-1..2", "1..=2", "0x..3"] {
+            assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
+        }
+        assert!(seed("18446744073709551616").is_err() && seed("0xffffffffffffffff") == Ok(u64::MAX));
+    }
+
+    #[test]
+    fn time_spans_have_units() {
+        assert_eq!(time_span("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(time_span("5").is_err() && time_span("0s").is_err() && time_span("").is_err());
+    }
+}
