@@ -147,6 +147,14 @@ fn lines_that_were_read_meanwhile_are_not_read_again() {
 }
 
 #[test]
+fn a_reference_that_stands_twice_in_a_statement_is_one_deposit() {
+    let mut bench = bench();
+    let twice = [line(1, "deposit", "", "B-1"), line(1, "deposit", "", "B-1")];
+    let lines = read(&mut bench, "statement/1773097200000/0", &twice);
+    assert_eq!(lines.matches("Deposited{bank_reference=R-1").count(), 1, "{lines}");
+}
+
+#[test]
 fn a_long_statement_is_read_in_pieces() {
     let mut bench = bench();
     let lines: Vec<String> = (1..=501).map(|sequence| line(sequence, "deposit", "", "B-1")).collect();

@@ -105,6 +105,35 @@ fn a_contradiction_of_what_is_settled_opens_a_break_and_changes_nothing() {
 }
 
 #[test]
+fn an_answer_about_another_attempt_or_account_than_the_one_under_way_is_a_break() {
+    let mut bench = started(&["T-1"]);
+    let mut breaks = |bench: &mut Bench<Settlement>, message: Message| {
+        let outcome = bench.message(message.clone());
+        assert!(outcome.starts_with("event    obligation/T-1 BreakOpened{"), "{message:?}: {outcome}");
+        assert_eq!(outcome.lines().count(), 1, "{outcome}");
+    };
+    breaks(&mut bench, blocked(2));
+    breaks(&mut bench, block_refused(2));
+    bench.message(blocked(1));
+    breaks(&mut bench, paid("buyer", 2));
+    feed(&mut bench, [paid("buyer", 1), refused("seller", 1)]);
+    // Refused is refused, and the next attempt is not instructed yet.
+    breaks(&mut bench, paid("seller", 1));
+    breaks(&mut bench, paid("seller", 2));
+    bench.timer("pay-again/T-1");
+    bench.message(paid("seller", 2));
+    breaks(&mut bench, delivered("A-9", 1));
+    breaks(&mut bench, delivered("A-1", 2));
+    assert!(feed(&mut bench, [delivered("A-1", 1), delivered("A-2", 1)]).contains("Settled{"));
+
+    let mut bench = started(&["T-1"]);
+    feed(&mut bench, [blocked(1), refused("buyer", 1)]);
+    breaks(&mut bench, released(2));
+    breaks(&mut bench, paid("buyer", 1));
+    assert!(bench.message(released(1)).contains("Carried{"));
+}
+
+#[test]
 fn messages_of_other_business_are_none_of_settlements() {
     let mut bench = started(&["T-1"]);
     assert_eq!(bench.message(PaymentEvent { leg_id: "W-1".into(), ..PaymentEvent::default() }), "ignored\n");
