@@ -120,7 +120,7 @@ pub enum VenueMessage {
 }
 
 /// Where a seeded balance stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Book {
     Bank,
     Position,

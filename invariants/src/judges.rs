@@ -144,3 +144,42 @@ fn enlist<'k>(table: &mut [Vec<usize>; KINDS], index: usize, kinds: impl IntoIte
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Told;
+    use crate::testing::day::GoodDay;
+
+    #[track_caller]
+    fn shown(judges: &mut Judges, day: &[Told]) {
+        for (sequence, Told { at_ns, fact }) in (1..).zip(day) {
+            let record = Record { sequence, at_ns: *at_ns, node: "node", cause: "", fact };
+            assert_eq!(judges.observe(&record), None, "record {sequence}: {fact:?}");
+        }
+    }
+
+    #[test]
+    fn a_good_day_breaks_nothing() {
+        let mut judges = Judges::all();
+        shown(&mut judges, &GoodDay::of(3));
+        assert_eq!(judges.pending(), []);
+        assert!(judges.is_settled());
+        assert_eq!(judges.at_rest(), []);
+        assert_eq!(judges.unknown(), [""; 0], "every invariant had something to judge");
+        let wanted =
+            ["trade:settled", "calendar:dst_weekend_crossed", "settlement:batch_closed", "trade:failed"];
+        assert_eq!(judges.missing(wanted), ["trade:failed"]);
+    }
+
+    #[test]
+    fn a_day_cut_short_says_what_it_waits_for() {
+        let mut judges = Judges::all();
+        let mut day = GoodDay::of(2);
+        day.truncate(day.len() - 8);
+        shown(&mut judges, &day);
+        assert!(!judges.is_settled());
+        let waiting: Vec<&str> = judges.pending().iter().map(|(name, _)| *name).collect();
+        assert_eq!(waiting, ["batch_once_per_date", "every_trade_terminates", "notified_once_after_commit"]);
+    }
+}

@@ -45,7 +45,7 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
         ),
         follow(
             "payment:unknown_then_confirmed",
-            "A payment was confirmed more than 5 s after the bank had executed it: the first answer was lost or late.",
+            "A payment was confirmed more than 5 s after its execution: the first answer was lost or late.",
             COMMITS_AND_BANK,
             unknown_then_confirmed,
         ),

@@ -1,7 +1,8 @@
 //! What a client was told is accepted was committed before, and is never lost again.
 //!
-//! Why it can break: an answer sent before the commit, a commit acknowledged by a primary without its standby, or a
-//! failover to a standby that lags. Trades are trade's, withdrawals payment's, instruments and accounts reference data's.
+//! Why it can break: an answer sent before the commit, a commit acknowledged by a primary without its
+//! standby, or a failover to a standby that lags. Trades are trade's, withdrawals payment's, instruments and
+//! accounts reference data's.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +66,9 @@ fn stored(fact: &Fact) -> impl Iterator<Item = (Kind, &str)> {
         .filter(|(_, event)| matches!(event, payment_stored::Event::WithdrawalRequested(_)))
         .map(|(row, _)| (Kind::Withdrawal, subject(&row.stream)));
     let reference_data = reference(fact).map(|(_, event)| match event {
-        reference_stored::Event::InstrumentListed(listed) => (Kind::Instrument, listed.instrument_id.as_str()),
+        reference_stored::Event::InstrumentListed(listed) => {
+            (Kind::Instrument, listed.instrument_id.as_str())
+        }
         reference_stored::Event::AccountOpened(opened) => (Kind::Account, opened.account_id.as_str()),
     });
     trades.chain(withdrawals).chain(reference_data)
@@ -114,7 +117,9 @@ impl AcknowledgedIsDurable {
             let Some(stored) = self.stored.get_mut(&(kind, id.clone())) else { continue };
             stored.lost = Some(at);
             if let Some(told) = stored.acknowledged {
-                let why = format!("{id} was acknowledged, then {database} lost transaction {transaction} that held it");
+                let why = format!(
+                    "{id} was acknowledged, then {database} lost transaction {transaction} that held it"
+                );
                 return Err(Violation::new(why).about([id]).seen_at([stored.committed, told, at]));
             }
         }
@@ -128,8 +133,9 @@ impl Invariant for AcknowledgedIsDurable {
     }
 
     fn about(&self) -> &'static str {
-        "What a client was told is accepted was committed before and is never lost. It breaks when an answer overtakes its \
-         commit, or a failover goes to a standby that lacks what the old primary acknowledged."
+        "What a client was told is accepted was committed before and is never lost. It breaks when an \
+         answer overtakes its commit, or a failover goes to a standby that lacks what the old primary \
+         acknowledged."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -146,7 +152,9 @@ impl Invariant for AcknowledgedIsDurable {
             Fact::Request(request) => self.asked(request),
             Fact::Committed(committed) => self.committed(record.fact, committed.transaction, at),
             Fact::Answer(answer) => return self.acknowledged(answer, at).into(),
-            Fact::CommitLost { database, transaction } => return self.lost(database, *transaction, at).into(),
+            Fact::CommitLost { database, transaction } => {
+                return self.lost(database, *transaction, at).into();
+            }
             _ => {}
         }
         Verdict::Holds
@@ -173,7 +181,13 @@ mod tests {
     #[test]
     fn holds_when_the_commit_comes_first() {
         let account = RequestBody::Deposit { account: "B".to_owned(), amount: "1.00".to_owned() };
-        let told = history![asks(), commit(), accepted("c", "k", "T-1"), asked("c", "d", 1, account), accepted("c", "d", "R-1")];
+        let told = history![
+            asks(),
+            commit(),
+            accepted("c", "k", "T-1"),
+            asked("c", "d", 1, account),
+            accepted("c", "d", "R-1")
+        ];
         holds(AcknowledgedIsDurable::default(), told);
     }
 
@@ -193,6 +207,9 @@ mod tests {
 
     #[test]
     fn holds_when_a_lost_commit_is_made_again() {
-        holds(AcknowledgedIsDurable::default(), history![asks(), commit(), lost(), commit(), accepted("c", "k", "T-1")]);
+        holds(
+            AcknowledgedIsDurable::default(),
+            history![asks(), commit(), lost(), commit(), accepted("c", "k", "T-1")],
+        );
     }
 }

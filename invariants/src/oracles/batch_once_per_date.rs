@@ -1,7 +1,7 @@
 //! Each settlement date has one batch: its start is the first event of its own stream, and it closes once.
 //!
-//! Why it can break: the scheduler fires twice (a failover at 18:00, a day of 25 hours), or two instances hold the lease.
-//! A batch is started under no lock but the uniqueness of that first event.
+//! Why it can break: the scheduler fires twice (a failover at 18:00, a day of 25 hours), or two instances
+//! hold the lease. A batch is started under no lock but the uniqueness of that first event.
 
 use std::collections::BTreeMap;
 
@@ -64,8 +64,8 @@ impl Invariant for BatchOncePerDate {
     }
 
     fn about(&self) -> &'static str {
-        "A settlement date has one batch: its start is version 1 of its own stream, and it closes once. It breaks when a \
-         scheduler fires twice or two instances believe that they hold the lease."
+        "A settlement date has one batch: its start is version 1 of its own stream, and it closes once. It \
+         breaks when a scheduler fires twice or two instances believe that they hold the lease."
     }
 
     fn needs(&self) -> &'static [FactKind] {

@@ -1,8 +1,9 @@
-//! Cash is neither made nor lost: the bank's accounts never go below zero, and payment knows only what the bank did.
+//! Cash is neither made nor lost: the bank's accounts never go below zero, and payment knows only what the
+//! bank did.
 //!
-//! Why it can break: a payment taken for executed because it was sent, a credit notice counted under two references, a
-//! withdrawal paid twice. The bank's own books are the ground truth: every confirmation must be one of its movements,
-//! of the same parties and amount, and confirms it once.
+//! Why it can break: a payment taken for executed because it was sent, a credit notice counted under two
+//! references, a withdrawal paid twice. The bank's own books are the ground truth: every confirmation must be
+//! one of its movements, of the same parties and amount, and confirms it once.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 pub struct CashConserved {
     /// The bank's accounts.
     balances: BTreeMap<String, Decimal>,
-    /// What the bank did and payment has not confirmed yet: transfers and payouts by UETR, deposits by reference.
+    /// What the bank did and payment has not confirmed: transfers and payouts by UETR, deposits by reference.
     moved: BTreeMap<String, (Payment, u64)>,
     /// What payment asked for and has not been answered yet, by leg or withdrawal.
     wanted: BTreeMap<String, Payment>,
@@ -84,12 +85,21 @@ impl CashConserved {
     }
 
     /// Payment says that the bank did something.
-    fn confirms(&mut self, what: &str, key: &str, expected: Option<Payment>, at: u64) -> Result<(), Violation> {
+    fn confirms(
+        &mut self,
+        what: &str,
+        key: &str,
+        expected: Option<Payment>,
+        at: u64,
+    ) -> Result<(), Violation> {
         let broken = |why: String, first: Option<u64>| {
             Err(Violation::new(why).about([what, key]).seen_at(first.into_iter().chain([at])))
         };
         let Some((moved, moved_at)) = self.moved.remove(key) else {
-            return broken(format!("{what} is confirmed by {key}, which the bank never did, or not twice"), None);
+            return broken(
+                format!("{what} is confirmed by {key}, which the bank never did, or not twice"),
+                None,
+            );
         };
         match expected {
             Some(expected) if expected != moved => {
@@ -130,8 +140,9 @@ impl Invariant for CashConserved {
     }
 
     fn about(&self) -> &'static str {
-        "No account at the bank goes below zero, and payment confirms exactly the movements on the bank's books, once each. \
-         It breaks when sent is taken for paid, or a credit notice is counted under two references."
+        "No account at the bank goes below zero, and payment confirms exactly the movements on the bank's \
+         books, once each. It breaks when sent is taken for paid, or a credit notice is counted under two \
+         references."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -164,7 +175,8 @@ mod tests {
     use crate::testing::{Commit, bank, breaks, confirmed, executed, history, holds, opening, paid, pays};
 
     fn credited(reference: &str, amount: &str) -> Commit {
-        let [bank_reference, account_id, amount, currency] = [reference, "B", amount, "USD"].map(ToOwned::to_owned);
+        let [bank_reference, account_id, amount, currency] =
+            [reference, "B", amount, "USD"].map(ToOwned::to_owned);
         let event = Deposited { bank_reference, account_id, amount, currency };
         Commit::by("payment").event(&format!("credit/{reference}"), Event::Deposited(event))
     }
@@ -175,7 +187,8 @@ mod tests {
 
     #[test]
     fn holds_when_both_books_agree() {
-        let mut told = history![opening(Book::Bank, "B", "USD", "0.00"), deposit("R-1"), credited("R-1", "25.0")];
+        let mut told =
+            history![opening(Book::Bank, "B", "USD", "0.00"), deposit("R-1"), credited("R-1", "25.0")];
         told.extend(paid("T-1"));
         holds(CashConserved::default(), told);
     }

@@ -1,8 +1,10 @@
-//! Shares and cash change hands together: no delivery before both payments, no payment kept without a delivery.
+//! Shares and cash change hands together: no delivery before both payments, no payment kept without a
+//! delivery.
 //!
-//! Why it can break: the shares are at position and the cash is at the bank, so no transaction holds both. A request to
-//! deliver that outruns the second payment, or a final failure that forgets to return the first one, leaves one side
-//! with both. Executions are the bank's; whose they are is known from payment's confirmations.
+//! Why it can break: the shares are at position and the cash is at the bank, so no transaction holds both. A
+//! request to deliver that outruns the second payment, or a final failure that forgets to return the first
+//! one, leaves one side with both. Executions are the bank's; whose they are is known from payment's
+//! confirmations.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +74,12 @@ impl Exchange {
 }
 
 impl DeliveryVersusPayment {
-    fn happened(&mut self, trade: &str, at: u64, what: fn(&mut Exchange) -> &mut Option<u64>) -> Result<(), Violation> {
+    fn happened(
+        &mut self,
+        trade: &str,
+        at: u64,
+        what: fn(&mut Exchange) -> &mut Option<u64>,
+    ) -> Result<(), Violation> {
         let exchange = entry(&mut self.trades, trade);
         what(exchange).get_or_insert(at);
         exchange.so_far().map_err(|why| exchange.violation(trade, why))
@@ -116,8 +123,9 @@ impl Invariant for DeliveryVersusPayment {
     }
 
     fn about(&self) -> &'static str {
-        "Shares are delivered only after the bank has executed both payments, and a trade that fails has its cash returned. \
-         It breaks when a delivery outruns the second payment, or a final failure keeps the first one."
+        "Shares are delivered only after the bank has executed both payments, and a trade that fails has \
+         its cash returned. It breaks when a delivery outruns the second payment, or a final failure keeps \
+         the first one."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -145,7 +153,9 @@ impl Invariant for DeliveryVersusPayment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{breaks, breaks_at_rest, confirmed, delivered, executed, failed, history, holds, paid};
+    use crate::testing::{
+        breaks, breaks_at_rest, confirmed, delivered, executed, failed, history, holds, paid,
+    };
 
     fn buyer_paid() -> Vec<crate::testing::Told> {
         history![executed("U-1", "B", "CCP"), confirmed("T-1/buyer", "U-1")]

@@ -96,9 +96,9 @@ impl EffectsFollowValidation {
             }
         }
         for (row, _) in ledger(fact) {
-            // Entries are named after what they book; those of deposits and withdrawals name no trade.
-            let rejected = |part: &&str| matches!(self.answers.get(*part), Some((Answer::Rejected, _)));
-            if let Some(trade) = row.stream.split('/').find(rejected) {
+            // `entry/delivery/<trade>/<account>` and `entry/payment/<leg>/<attempt>`; others name no trade.
+            let mut parts = row.stream.split('/').skip(1);
+            if let (Some("delivery" | "payment"), Some(trade)) = (parts.next(), parts.next()) {
                 self.effect(trade, "the ledger books", at)?;
             }
         }
@@ -112,8 +112,9 @@ impl Invariant for EffectsFollowValidation {
     }
 
     fn about(&self) -> &'static str {
-        "Clearing, settlement, payment and the ledger act only for trades that position validated before, and never for \
-         a rejected one. It breaks when somebody acts on a message that outran the validation."
+        "Clearing, settlement, payment and the ledger act only for trades that position validated before, \
+         and never for a rejected one. It breaks when somebody acts on a message that outran the \
+         validation."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -128,10 +129,12 @@ impl Invariant for EffectsFollowValidation {
 
 #[cfg(test)]
 mod tests {
-    use contracts::events::{LedgerAction, TradeNovated, TradeRejected, TradeRefused};
+    use contracts::events::{LedgerAction, TradeNovated, TradeRefused, TradeRejected};
 
     use super::*;
-    use crate::testing::{Commit, booked, breaks, delivered, history, holds, pays, settled, trade, validated};
+    use crate::testing::{
+        Commit, booked, breaks, delivered, history, holds, pays, settled, trade, validated,
+    };
 
     fn novated() -> Commit {
         let event = TradeNovated { trade: Some(trade("T-1")), ..TradeNovated::default() };
@@ -139,26 +142,41 @@ mod tests {
     }
 
     fn rejected() -> Commit {
-        Commit::by("position").message(TradeRejected { trade: Some(trade("T-1")), ..TradeRejected::default() })
+        Commit::by("position")
+            .message(TradeRejected { trade: Some(trade("T-1")), ..TradeRejected::default() })
     }
 
     #[test]
     fn holds_when_validation_comes_first() {
-        let told = history![validated("T-1"), novated(), pays("T-1/buyer", "B", "CCP"), delivered("T-1"), settled("T-1")];
+        let told = history![
+            validated("T-1"),
+            novated(),
+            pays("T-1/buyer", "B", "CCP"),
+            delivered("T-1"),
+            settled("T-1")
+        ];
         holds(EffectsFollowValidation::default(), told);
     }
 
     #[test]
     fn breaks_when_clearing_does_not_wait() {
-        breaks(EffectsFollowValidation::default(), history![novated()], "clearing novates for trade T-1, which nobody");
+        breaks(
+            EffectsFollowValidation::default(),
+            history![novated()],
+            "clearing novates for trade T-1, which nobody",
+        );
     }
 
     #[test]
     fn breaks_when_a_rejected_trade_is_paid_or_booked() {
         let told = history![rejected(), pays("T-1/buyer", "B", "CCP")];
         breaks(EffectsFollowValidation::default(), told, "payment acts for trade T-1, which was rejected");
-        let told = history![rejected(), booked("T-1/seller", LedgerAction::Posted, &[])];
-        breaks(EffectsFollowValidation::default(), told, "the ledger books for trade T-1, which was rejected");
+        let told = history![rejected(), booked("payment/T-1/seller/1", LedgerAction::Posted, &[])];
+        breaks(
+            EffectsFollowValidation::default(),
+            told,
+            "the ledger books for trade T-1, which was rejected",
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Every trade that was taken in ends: SETTLED, REJECTED or FAILED.
 //!
-//! Why it can break: a poison message that blocks a partition, a lost timer, a retry that gives up silently, a sealed
-//! date that waits for a count which never comes. Judged at rest; until then each open trade is named with what it
-//! waits for.
+//! Why it can break: a poison message that blocks a partition, a lost timer, a retry that gives up silently,
+//! a sealed date that waits for a count which never comes. Judged at rest; until then each open trade is
+//! named with what it waits for.
 
 use std::collections::BTreeMap;
 
@@ -64,9 +64,15 @@ impl EveryTradeTerminates {
     fn troubles(&mut self, fact: &Fact) {
         for (row, event) in settlement(fact) {
             let trouble = match event {
-                settlement_stored::Event::BlockRefused(step) => format!("its shares were refused ({})", step.reason),
-                settlement_stored::Event::PaymentRefused(step) => format!("{} was refused ({})", step.leg_id, step.reason),
-                settlement_stored::Event::Carried(carried) => format!("carried to {} ({})", carried.to, carried.reason),
+                settlement_stored::Event::BlockRefused(step) => {
+                    format!("its shares were refused ({})", step.reason)
+                }
+                settlement_stored::Event::PaymentRefused(step) => {
+                    format!("{} was refused ({})", step.leg_id, step.reason)
+                }
+                settlement_stored::Event::Carried(carried) => {
+                    format!("carried to {} ({})", carried.to, carried.reason)
+                }
                 _ => continue,
             };
             if let Some(open) = self.open.get_mut(subject(&row.stream)) {
@@ -82,8 +88,8 @@ impl Invariant for EveryTradeTerminates {
     }
 
     fn about(&self) -> &'static str {
-        "Every trade that was taken in ends SETTLED, REJECTED or FAILED once faults have stopped. It breaks on a poison message, \
-         a lost timer or a retry that gives up silently."
+        "Every trade that was taken in ends SETTLED, REJECTED or FAILED once faults have stopped. It breaks \
+         on a poison message, a lost timer or a retry that gives up silently."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -103,7 +109,8 @@ impl Invariant for EveryTradeTerminates {
     }
 
     fn pending(&self) -> Vec<Pending> {
-        let named = |(trade, open): (&String, &Open)| Pending { what: format!("trade {trade}"), why: open.why() };
+        let named =
+            |(trade, open): (&String, &Open)| Pending { what: format!("trade {trade}"), why: open.why() };
         self.open.iter().map(named).collect()
     }
 
@@ -131,12 +138,18 @@ mod tests {
 
     #[test]
     fn breaks_when_a_trade_is_left_open() {
-        let carried = Carried { to: "2026-03-10".to_owned(), reason: "AM04".to_owned(), ..Carried::default() };
-        let carried = Commit::by("settlement").event("obligation/T-1", settlement_stored::Event::Carried(carried));
+        let carried =
+            Carried { to: "2026-03-10".to_owned(), reason: "AM04".to_owned(), ..Carried::default() };
+        let carried =
+            Commit::by("settlement").event("obligation/T-1", settlement_stored::Event::Carried(carried));
         let instructed = advanced(TradeState::Instructed, TradeState::Instructed);
         let told: Vec<Told> = history![of(received("T-1")), of(taken()), of(instructed), carried];
         let why = "T-1: INSTRUCTED, waits for its settlement: carried to 2026-03-10 (AM04)";
         breaks_at_rest(EveryTradeTerminates::default(), told, why);
-        breaks_at_rest(EveryTradeTerminates::default(), history![of(received("T-1"))], "waits for reference data");
+        breaks_at_rest(
+            EveryTradeTerminates::default(),
+            history![of(received("T-1"))],
+            "waits for reference data",
+        );
     }
 }

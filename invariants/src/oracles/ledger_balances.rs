@@ -1,7 +1,7 @@
 //! Every entry of the ledger sums to zero per asset, is booked once, and is undone or completed at most once.
 //!
-//! Why it can break: a multi-leg entry stored in two transactions, a leg dropped on a retry, an entry booked again after a
-//! redelivery, or a void that restores one side only.
+//! Why it can break: a multi-leg entry stored in two transactions, a leg dropped on a retry, an entry booked
+//! again after a redelivery, or a void that restores one side only.
 
 use std::collections::BTreeMap;
 
@@ -82,8 +82,8 @@ impl Invariant for LedgerBalances {
     }
 
     fn about(&self) -> &'static str {
-        "Every ledger entry sums to zero per asset and is booked, completed, voided or reversed at most once. It breaks when a \
-         leg is dropped on a retry, or an entry is booked again after a redelivery."
+        "Every ledger entry sums to zero per asset and is booked, completed, voided or reversed at most \
+         once. It breaks when a leg is dropped on a retry, or an entry is booked again after a redelivery."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn breaks_when_booked_or_completed_twice() {
-        let told = history![booked("E-1", LedgerAction::Posted, LEGS), booked("E-1", LedgerAction::Posted, LEGS)];
+        let told =
+            history![booked("E-1", LedgerAction::Posted, LEGS), booked("E-1", LedgerAction::Posted, LEGS)];
         breaks(LedgerBalances::default(), told, "LEDGER_ACTION_POSTED while E-1 is posted");
         let told = history![
             booked("E-2", LedgerAction::Pending, OUT),

@@ -1,7 +1,8 @@
 //! No account ever promises or delivers more shares than it holds.
 //!
 //! Why it can break: two trades of one account decided against the same balance, by two instances after a
-//! rebalance, by a zombie after a failover, or on a stale read. Shares bought and not yet received do not count.
+//! rebalance, by a zombie after a failover, or on a stale read. Shares bought and not yet received do not
+//! count.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,8 @@ impl NoOversell {
             Event::Opened(opened) => {
                 let holding = self.holding(account, &opened.instrument_id);
                 if !holding.opened {
-                    *holding = Holding { settled: opened.quantity.into(), opened: true, ..Holding::default() };
+                    *holding =
+                        Holding { settled: opened.quantity.into(), opened: true, ..Holding::default() };
                 }
                 return Ok(());
             }
@@ -72,7 +74,8 @@ impl NoOversell {
         if promised <= settled && *settled >= 0 {
             return Ok(());
         }
-        let why = format!("{account} holds {settled} {instrument} and has promised {promised} after trade {trade}");
+        let why =
+            format!("{account} holds {settled} {instrument} and has promised {promised} after trade {trade}");
         let seen = [before, at].into_iter().filter(|record| *record > 0);
         Err(Violation::new(why).about([account, instrument, trade]).seen_at(seen))
     }

@@ -1,7 +1,7 @@
 //! No node panics: an assert that fails is a programmer's error, whatever the world does to it.
 //!
-//! Why it can break: a decision that meets a state it holds for impossible. The supervisor restarts the node and the
-//! run may look healthy, so the panic itself is the violation.
+//! Why it can break: a decision that meets a state it holds for impossible. The supervisor restarts the node
+//! and the run may look healthy, so the panic itself is the violation.
 
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
@@ -14,8 +14,8 @@ impl Invariant for NodePanicked {
     }
 
     fn about(&self) -> &'static str {
-        "No node panics: asserts are for programmers' errors. It breaks when a decision meets a state that it holds for \
-         impossible, even where the supervisor restarts the node and everything heals."
+        "No node panics: asserts are for programmers' errors. It breaks when a decision meets a state that \
+         it holds for impossible, even where the supervisor restarts the node and everything heals."
     }
 
     fn needs(&self) -> &'static [FactKind] {

@@ -1,7 +1,8 @@
 //! Nothing settles before 18:00 New York time on its settlement date.
 //!
-//! Why it can break: a batch scheduled in UTC, so that it runs an hour early on one side of a clock change; a database
-//! clock that runs ahead; a cut-off taken from a node's clock. Judged by true time, and by the database's.
+//! Why it can break: a batch scheduled in UTC, so that it runs an hour early on one side of a clock change; a
+//! database clock that runs ahead; a cut-off taken from a node's clock. Judged by true time, and by the
+//! database's.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
 #[derive(Default)]
 pub struct NotEarly {
-    /// Payments that the bank has not executed yet, by `debtor creditor amount`: the UETR does not name its leg.
+    /// Payments that the bank has not executed yet, by `debtor creditor amount`: no UETR names its leg.
     awaited: BTreeMap<String, Vec<Awaited>>,
 }
 
@@ -41,13 +42,17 @@ impl NotEarly {
                 ("database", Some(committed.database_time_ns)),
                 ("recorded", own_clock_ns),
             ];
-            if let Some((clock, Some(at_ns))) = clocks.into_iter().find(|(_, at_ns)| at_ns.is_some_and(|at| at < opens_ns)) {
+            if let Some((clock, Some(at_ns))) =
+                clocks.into_iter().find(|(_, at_ns)| at_ns.is_some_and(|at| at < opens_ns))
+            {
                 let why = format!(
                     "{what} of {date} started at {} {clock} time, settlement opens at {}",
                     utc(at_ns),
                     utc(opens_ns)
                 );
-                return Err(Violation::new(why).about([subject(&row.stream), date]).seen_at([record.sequence]));
+                return Err(Violation::new(why)
+                    .about([subject(&row.stream), date])
+                    .seen_at([record.sequence]));
             }
         }
         Ok(())
@@ -58,7 +63,8 @@ impl NotEarly {
             let payment_stored::Event::Instructed(payment) = event else { continue };
             let Some(day) = Day::parse(&payment.settlement_date) else { continue };
             let leg = subject(&row.stream);
-            let alike = entry(&mut self.awaited, &likeness(&payment.debtor, &payment.creditor, &payment.amount));
+            let alike =
+                entry(&mut self.awaited, &likeness(&payment.debtor, &payment.creditor, &payment.amount));
             let opens_ns = day.settlement_opens_ns();
             match alike.iter_mut().find(|awaited| awaited.leg == leg) {
                 // Another attempt, after a refusal: it may belong to a later batch.
@@ -82,7 +88,9 @@ impl NotEarly {
         }
         let (at, opens) = (utc(record.at_ns), utc(awaited.opens_ns));
         let why = format!("the bank executed {} at {at}, its settlement opens at {opens}", awaited.leg);
-        Err(Violation::new(why).about([&awaited.leg, &moved.uetr]).seen_at([awaited.instructed_at, record.sequence]))
+        Err(Violation::new(why)
+            .about([&awaited.leg, &moved.uetr])
+            .seen_at([awaited.instructed_at, record.sequence]))
     }
 }
 
@@ -92,8 +100,9 @@ impl Invariant for NotEarly {
     }
 
     fn about(&self) -> &'static str {
-        "No batch starts and the bank executes no settlement payment before 18:00 New York time on the settlement date. It \
-         breaks when a batch is scheduled in UTC across a clock change, or a database's clock is ahead."
+        "No batch starts and the bank executes no settlement payment before 18:00 New York time on the \
+         settlement date. It breaks when a batch is scheduled in UTC across a clock change, or a database's \
+         clock is ahead."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -152,7 +161,10 @@ mod tests {
 
     #[test]
     fn breaks_when_the_bank_pays_early() {
-        let told = history![(opens() - 5, pays("T-1/buyer", "B", "CCP")), (opens() - 1, executed("U-1", "B", "CCP"))];
+        let told = history![
+            (opens() - 5, pays("T-1/buyer", "B", "CCP")),
+            (opens() - 1, executed("U-1", "B", "CCP"))
+        ];
         breaks(NotEarly::default(), told, "executed T-1/buyer at 2026-03-09T21:59:59.999Z");
     }
 }

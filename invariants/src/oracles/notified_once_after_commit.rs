@@ -1,11 +1,15 @@
-//! Each party hears of each final outcome, never before it is committed, and each notice is filed as delivered once.
+//! Each party hears of each final outcome, never before it is committed, and each notice is filed as
+//! delivered once.
 //!
-//! Why it can break: a notice sent from inside a transaction that rolls back, a delivery forgotten in a crash, or one filed
-//! twice by two instances. A receiver may get a notice twice: it knows it by (event, channel).
+//! Why it can break: a notice sent from inside a transaction that rolls back, a delivery forgotten in a
+//! crash, or one filed twice by two instances. A receiver may get a notice twice: it knows it by (event,
+//! channel).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::events::{RejectReason, Trade, notification_stored, reference_stored, settlement_failed, trade_stored};
+use contracts::events::{
+    RejectReason, Trade, notification_stored, reference_stored, settlement_failed, trade_stored,
+};
 use contracts::{Message, topics};
 
 use crate::read::{messages, notification, reference, trade};
@@ -42,7 +46,9 @@ impl NotifiedOnceAfterCommit {
             Message::TradeRejected(rejected) => {
                 let known = !matches!(
                     rejected.reason(),
-                    RejectReason::UnknownAccount | RejectReason::UnknownInstrument | RejectReason::SameAccount
+                    RejectReason::UnknownAccount
+                        | RejectReason::UnknownInstrument
+                        | RejectReason::SameAccount
                 );
                 self.outcome(topics::TRADE_REJECTED, rejected.trade.as_ref(), known, at);
             }
@@ -86,7 +92,8 @@ impl NotifiedOnceAfterCommit {
 
     fn taken(&mut self, event: &str, channel: &str, at: u64) -> Result<(), Violation> {
         if !self.committed.contains(event) {
-            let why = format!("a notice of {event} arrived through {channel}, and no such outcome is committed");
+            let why =
+                format!("a notice of {event} arrived through {channel}, and no such outcome is committed");
             return Err(Violation::new(why).about([event, channel]).seen_at([at]));
         }
         let notice = self.notice(event, channel);
@@ -159,8 +166,9 @@ impl Invariant for NotifiedOnceAfterCommit {
     }
 
     fn about(&self) -> &'static str {
-        "Each party of a trade hears of its final outcome, never before that is committed, and each notice is filed as delivered \
-         once. It breaks when a notice is sent from a transaction that rolls back, or forgotten in a crash."
+        "Each party of a trade hears of its final outcome, never before that is committed, and each notice \
+         is filed as delivered once. It breaks when a notice is sent from a transaction that rolls back, or \
+         forgotten in a crash."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -209,7 +217,8 @@ mod tests {
     fn opened(account: &str) -> Commit {
         let (account_id, participant_id) = (account.to_owned(), format!("P-{account}"));
         let event = AccountOpened { account_id, participant_id, ..AccountOpened::default() };
-        Commit::by("reference-data").event(&format!("account/{account}"), reference_stored::Event::AccountOpened(event))
+        Commit::by("reference-data")
+            .event(&format!("account/{account}"), reference_stored::Event::AccountOpened(event))
     }
 
     fn due(account: &str) -> Commit {
@@ -245,7 +254,11 @@ mod tests {
 
     #[test]
     fn breaks_when_the_notice_overtakes_the_commit() {
-        breaks(NotifiedOnceAfterCommit::default(), history![due("B"), heard("B")], "no such outcome is committed");
+        breaks(
+            NotifiedOnceAfterCommit::default(),
+            history![due("B"), heard("B")],
+            "no such outcome is committed",
+        );
     }
 
     #[test]
@@ -262,7 +275,11 @@ mod tests {
     fn breaks_at_rest_when_a_party_was_forgotten() {
         let mut told = world();
         told.extend(history![heard("B"), filed("B")]);
-        breaks_at_rest(NotifiedOnceAfterCommit::default(), told, "P-S have not heard of settlement-completed/T-1");
+        breaks_at_rest(
+            NotifiedOnceAfterCommit::default(),
+            told,
+            "P-S have not heard of settlement-completed/T-1",
+        );
         breaks_at_rest(NotifiedOnceAfterCommit::default(), history![settled("T-1")], "nobody has heard of");
     }
 }

@@ -1,9 +1,9 @@
 //! The bank executes each payment leg at most once, whatever UETRs it was asked under.
 //!
-//! Why it can break: a timeout taken for a refusal, so that the same leg is sent again under a new UETR; a bank's
-//! deduplication window shorter than the retries; a batch that runs twice. An execution is counted twice over: by the
-//! leg that its UETR turns out to belong to, and before anyone tells, against all instructed legs of the same debtor,
-//! creditor and amount. A return of the cash allows one more.
+//! Why it can break: a timeout taken for a refusal, so that the same leg is sent again under a new UETR; a
+//! bank's deduplication window shorter than the retries; a batch that runs twice. An execution is counted
+//! twice over: by the leg that its UETR turns out to belong to, and before anyone tells, against all
+//! instructed legs of the same debtor, creditor and amount. A return of the cash allows one more.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,8 @@ impl PaymentOncePerLeg {
             return Ok(());
         }
         let why = format!(
-            "the bank paid {} from {debtor} to {creditor} {executed} times, instructed were {instructed} legs; this one is {uetr}",
+            "the bank paid {} from {debtor} to {creditor} {executed} times, instructed were {instructed} \
+             legs; this one is {uetr}",
             moved.amount
         );
         Err(Violation::new(why).about([uetr, debtor, creditor]).seen_at(alike.executed.iter().copied()))
@@ -92,8 +93,12 @@ impl PaymentOncePerLeg {
     fn told(&mut self, fact: &Fact, at: u64) -> Result<(), Violation> {
         for (row, event) in payment(fact) {
             match event {
-                payment_stored::Event::Instructed(instruction) => self.instructed(subject(&row.stream), instruction),
-                payment_stored::Event::Confirmed(answer) => self.belongs(&answer.uetr, subject(&row.stream), at)?,
+                payment_stored::Event::Instructed(instruction) => {
+                    self.instructed(subject(&row.stream), instruction)
+                }
+                payment_stored::Event::Confirmed(answer) => {
+                    self.belongs(&answer.uetr, subject(&row.stream), at)?
+                }
                 _ => {}
             }
         }
@@ -114,8 +119,8 @@ impl Invariant for PaymentOncePerLeg {
     }
 
     fn about(&self) -> &'static str {
-        "The bank executes each payment leg at most once, net of returns, whatever UETRs it was asked under. It breaks when \
-         silence is taken for a refusal and the leg is sent again under a new UETR."
+        "The bank executes each payment leg at most once, net of returns, whatever UETRs it was asked \
+         under. It breaks when silence is taken for a refusal and the leg is sent again under a new UETR."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -124,7 +129,9 @@ impl Invariant for PaymentOncePerLeg {
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {
         match record.fact {
-            Fact::Bank(moved) if moved.kind == BankKind::Executed => self.moved(moved, record.sequence).into(),
+            Fact::Bank(moved) if moved.kind == BankKind::Executed => {
+                self.moved(moved, record.sequence).into()
+            }
             fact => self.told(fact, record.sequence).into(),
         }
     }
@@ -144,8 +151,13 @@ mod tests {
 
     #[test]
     fn breaks_on_a_second_uetr_before_anyone_confirms_it() {
-        let told = history![pays("T-1/buyer", "B", "CCP"), executed("U-1", "B", "CCP"), executed("U-2", "B", "CCP")];
-        breaks(PaymentOncePerLeg::default(), told, "from B to CCP 2 times, instructed were 1 legs; this one is U-2");
+        let told =
+            history![pays("T-1/buyer", "B", "CCP"), executed("U-1", "B", "CCP"), executed("U-2", "B", "CCP")];
+        breaks(
+            PaymentOncePerLeg::default(),
+            told,
+            "from B to CCP 2 times, instructed were 1 legs; this one is U-2",
+        );
     }
 
     #[test]
@@ -163,7 +175,8 @@ mod tests {
 
     #[test]
     fn breaks_when_the_bank_forgets_a_uetr() {
-        let told = history![pays("T-1/buyer", "B", "CCP"), executed("U-1", "B", "CCP"), executed("U-1", "B", "CCP")];
+        let told =
+            history![pays("T-1/buyer", "B", "CCP"), executed("U-1", "B", "CCP"), executed("U-1", "B", "CCP")];
         breaks(PaymentOncePerLeg::default(), told, "executed U-1 twice");
     }
 }

@@ -1,8 +1,8 @@
 //! Position, ledger and bank tell the same story, and it is the one that the reference model computes.
 //!
-//! Why it can break: every book is right by itself, and one of them missed something: an entry not booked or booked for
-//! another account, a notice lost, a refusal that should not have been. Compared at rest, exactly, per account and asset;
-//! what position refuses, and what clients are told, at once.
+//! Why it can break: every book is right by itself, and one of them missed something: an entry not booked or
+//! booked for another account, a notice lost, a refusal that should not have been. Compared at rest, exactly,
+//! per account and asset; what position refuses, and what clients are told, at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ use crate::read::{ledger, payment, position, settlement, subject, trade};
 use crate::reference::Reference;
 use crate::{Fact, FactKind, Invariant, Pending, Record, Verdict, Violation};
 
-/// The ledger's account of everything outside; no other book has it.
-const WORLD: &str = "WORLD";
+/// The ledger's accounts of what is outside: no other book has them.
+const OUTSIDE: &[&str] = &["WORLD", "ISSUER"];
 
 #[derive(Default)]
 pub struct Reconciled {
@@ -34,27 +34,27 @@ pub struct Reconciled {
     currencies: BTreeMap<String, String>,
     /// Deposits that payment has not heard of, by the bank's reference.
     uncredited: BTreeMap<String, String>,
-    /// Books whose openings were told: a service's own opening events repeat them.
-    opened: BTreeSet<&'static str>,
+    /// Openings by book, account and asset: told as facts, and again as the services' own events.
+    opened: BTreeSet<(Book, String, String)>,
 }
 
 impl Reconciled {
-    fn opening(&mut self, opening: &Opening) {
-        let Opening { book, account, asset, .. } = opening;
-        let amount = amount(&opening.amount).unwrap_or_default();
+    /// An opening counts once, however it is told.
+    fn opens(&mut self, book: Book, account: &str, asset: &str, amount: Decimal) {
+        if !self.opened.insert((book, account.to_owned(), asset.to_owned())) {
+            return;
+        }
         match book {
             Book::Bank => {
-                self.currencies.insert(account.clone(), asset.clone());
+                self.currencies.insert(account.to_owned(), asset.to_owned());
                 self.bank.add(account, asset, amount);
                 self.reference.cash.add(account, asset, amount);
             }
             Book::Position => {
-                self.opened.insert("position");
                 self.positions.add(account, asset, amount);
                 self.reference.open_shares(account, asset, amount);
             }
             Book::Ledger => {
-                self.opened.insert("ledger");
                 self.ledger.add(account, asset, amount);
             }
         }
@@ -91,13 +91,15 @@ impl Reconciled {
         for (row, event) in position(fact) {
             let account = subject(&row.stream);
             match event {
-                Opened(opened) if !self.opened.contains("position") => {
-                    let (instrument, shares) = (&opened.instrument_id, Decimal::from(opened.quantity));
-                    self.positions.add(account, instrument, shares);
-                    self.reference.open_shares(account, instrument, shares);
+                Opened(opened) => {
+                    self.opens(Book::Position, account, &opened.instrument_id, opened.quantity.into());
                 }
-                Reserved(answer) => answer.trade.iter().try_for_each(|trade| self.reference.reserves(trade, at))?,
-                Refused(answer) => answer.trade.iter().try_for_each(|trade| self.reference.refuses(trade, at))?,
+                Reserved(answer) => {
+                    answer.trade.iter().try_for_each(|trade| self.reference.reserves(trade, at))?
+                }
+                Refused(answer) => {
+                    answer.trade.iter().try_for_each(|trade| self.reference.refuses(trade, at))?
+                }
                 Delivered(step) => {
                     self.positions.add(account, &step.instrument_id, -Decimal::from(step.quantity));
                     self.reference.delivers(&step.trade_id);
@@ -146,7 +148,8 @@ impl Reconciled {
                 payment_stored::Event::WithdrawalRequested(asked) => self.reference.wants_out(asked),
                 payment_stored::Event::WithdrawalPaid(_) => {
                     let currencies = &self.currencies;
-                    self.reference.pays_out(subject(&row.stream), |account| Self::currency_of(currencies, account));
+                    self.reference
+                        .pays_out(subject(&row.stream), |account| Self::currency_of(currencies, account));
                 }
                 payment_stored::Event::WithdrawalRefused(_) => self.reference.keeps(subject(&row.stream)),
                 _ => {}
@@ -155,7 +158,8 @@ impl Reconciled {
     }
 
     fn booked(&mut self, entry: &LedgerEvent) {
-        let target = if entry.original_entry_id.is_empty() { &entry.entry_id } else { &entry.original_entry_id };
+        let target =
+            if entry.original_entry_id.is_empty() { &entry.entry_id } else { &entry.original_entry_id };
         match entry.action() {
             LedgerAction::Pending => {
                 self.pending_entries.insert(entry.entry_id.clone(), entry.legs.clone());
@@ -167,7 +171,12 @@ impl Reconciled {
                 let pending = self.pending_entries.remove(target).unwrap_or_default();
                 self.post(if entry.legs.is_empty() { &pending } else { &entry.legs });
             }
-            LedgerAction::Posted if self.opened.contains("ledger") && entry.entry_id.starts_with("opening") => {}
+            LedgerAction::Posted if entry.entry_id.starts_with("opening/") => {
+                for leg in &entry.legs {
+                    let amount = amount(&leg.amount).unwrap_or_default();
+                    self.opens(Book::Ledger, &leg.account_id, &leg.asset, amount);
+                }
+            }
             LedgerAction::Posted | LedgerAction::Reversed => self.post(&entry.legs),
             LedgerAction::Unspecified => {}
         }
@@ -181,7 +190,8 @@ impl Reconciled {
 
     /// Accounts and assets of which the books differ, in words.
     fn differences(&self) -> Vec<(String, String)> {
-        let is_cash = |asset: &str| self.currencies.values().any(|currency| currency == asset) || asset == "USD";
+        let is_cash =
+            |asset: &str| self.currencies.values().any(|currency| currency == asset) || asset == "USD";
         let books = [&self.reference.shares, &self.reference.cash, &self.positions, &self.ledger, &self.bank];
         let keys: BTreeSet<(&str, &str)> = books.into_iter().flat_map(Balances::keys).collect();
         let differ = |(account, asset): (&str, &str)| {
@@ -194,7 +204,7 @@ impl Reconciled {
             let told = format!("{account} {asset}: {owner} has {own}, ledger {ledger}, reference {expected}");
             (own != ledger || own != expected).then(|| (account.to_owned(), told))
         };
-        keys.into_iter().filter(|(account, _)| *account != WORLD).filter_map(differ).collect()
+        keys.into_iter().filter(|(account, _)| !OUTSIDE.contains(account)).filter_map(differ).collect()
     }
 }
 
@@ -204,8 +214,9 @@ impl Invariant for Reconciled {
     }
 
     fn about(&self) -> &'static str {
-        "At rest position, ledger, bank and a single-threaded reference model hold the same shares and cash, exactly, for every \
-         account and asset. It breaks when one book misses what another one has, or position refuses what it could promise."
+        "At rest position, ledger, bank and a single-threaded reference model hold the same shares and \
+         cash, exactly, for every account and asset. It breaks when one book misses what another one has, \
+         or position refuses what it could promise."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -218,7 +229,9 @@ impl Invariant for Reconciled {
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {
         match record.fact {
-            Fact::Opening(opening) => self.opening(opening),
+            Fact::Opening(Opening { book, account, asset, amount: text }) => {
+                self.opens(*book, account, asset, amount(text).unwrap_or_default());
+            }
             Fact::Bank(moved) => self.bank(moved),
             Fact::Request(request) => self.reference.asks(request),
             Fact::Answer(answer) => return self.reference.is_answered(answer, record.sequence).into(),
@@ -252,7 +265,10 @@ impl Invariant for Reconciled {
         });
         let withdrawals = self.reference.withdrawals().iter().map(|(id, asked)| {
             let what = format!("withdrawal {id}");
-            Pending { what, why: format!("{} for {} is neither paid nor refused", asked.amount, asked.account) }
+            Pending {
+                what,
+                why: format!("{} for {} is neither paid nor refused", asked.amount, asked.account),
+            }
         });
         deposits.chain(withdrawals).collect()
     }
@@ -264,7 +280,7 @@ impl Invariant for Reconciled {
 
 #[cfg(test)]
 mod tests {
-    use contracts::events::{Deposited, PositionRefused, WithdrawalRequested};
+    use contracts::events::{Deposited, PositionOpened, PositionRefused, WithdrawalRequested};
 
     use super::*;
     use crate::fact::RequestBody;
@@ -309,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn counts_an_opening_once_however_it_is_told() {
+        let opened = PositionOpened { instrument_id: "ACME".to_owned(), quantity: 10 };
+        let entry: &[(&str, &str, &str)] = &[("ISSUER", "ACME", "-10"), ("S", "ACME", "10")];
+        let mut told = history![
+            Commit::by("position").event("account/S", position_stored::Event::Opened(opened)),
+            booked("opening/S/ACME", LedgerAction::Posted, entry),
+        ];
+        holds(Reconciled::default(), told.clone());
+        told.extend(world());
+        holds(Reconciled::default(), told);
+    }
+
+    #[test]
     fn breaks_at_rest_when_the_ledger_missed_an_entry() {
         let why = "B USD: bank has 75.00, ledger 100.00, reference 75.00 (and 1 more)";
         breaks_at_rest(Reconciled::default(), settles(), why);
@@ -335,7 +364,8 @@ mod tests {
     #[test]
     fn breaks_when_something_else_is_taken_in() {
         let mut told = world();
-        let [instrument, buyer, seller, quantity, price] = ["ACME", "B", "S", "11", "2.50"].map(ToOwned::to_owned);
+        let [instrument, buyer, seller, quantity, price] =
+            ["ACME", "B", "S", "11", "2.50"].map(ToOwned::to_owned);
         let body = RequestBody::Trade { instrument, buyer, seller, quantity, price };
         told.extend(history![asked("c", "k", 1, body), accepted("c", "k", "T-1")]);
         breaks(Reconciled::default(), told, "taken in as T-1 was something else");
@@ -348,7 +378,8 @@ mod tests {
     fn follows_deposits_and_withdrawals() {
         let deposit = Deposited { bank_reference: "R-1".to_owned(), ..Deposited::default() };
         let [withdrawal_id, account_id, amount] = ["W-1", "B", "30.00"].map(ToOwned::to_owned);
-        let asked = WithdrawalRequested { withdrawal_id, account_id, amount, ..WithdrawalRequested::default() };
+        let asked =
+            WithdrawalRequested { withdrawal_id, account_id, amount, ..WithdrawalRequested::default() };
         let paid = payment_stored::Event::WithdrawalPaid(answer("U-1"));
         let out: &[(&str, &str, &str)] = &[("B", "USD", "-30.00"), ("WORLD", "USD", "30.00")];
         let mut told = world();

@@ -37,10 +37,18 @@ impl Ends {
 }
 
 impl SettlesExactlyOnce {
-    fn once(&mut self, trade: &str, what: &str, at: u64, end: fn(&mut Ends) -> &mut Option<u64>) -> Result<(), Violation> {
+    fn once(
+        &mut self,
+        trade: &str,
+        what: &str,
+        at: u64,
+        end: fn(&mut Ends) -> &mut Option<u64>,
+    ) -> Result<(), Violation> {
         match end(entry(&mut self.trades, trade)).replace(at) {
             None => Ok(()),
-            Some(first) => Err(Violation::new(format!("trade {trade} {what} twice")).about([trade]).seen_at([first, at])),
+            Some(first) => {
+                Err(Violation::new(format!("trade {trade} {what} twice")).about([trade]).seen_at([first, at]))
+            }
         }
     }
 
@@ -63,8 +71,8 @@ impl Invariant for SettlesExactlyOnce {
     }
 
     fn about(&self) -> &'static str {
-        "A trade settles at most once, with its shares delivered and received once, and never both settles and fails. \
-         It breaks on redelivery, on a batch run again after a crash, and by zombies."
+        "A trade settles at most once, with its shares delivered and received once, and never both settles \
+         and fails. It breaks on redelivery, on a batch run again after a crash, and by zombies."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -88,8 +96,12 @@ impl Invariant for SettlesExactlyOnce {
             for (row, event) in settlement(record.fact) {
                 let trade = subject(&row.stream);
                 match event {
-                    settlement_stored::Event::Settled(_) => self.once(trade, "settled", at, |ends| &mut ends.settled)?,
-                    settlement_stored::Event::Failed(_) => self.once(trade, "failed", at, |ends| &mut ends.failed)?,
+                    settlement_stored::Event::Settled(_) => {
+                        self.once(trade, "settled", at, |ends| &mut ends.settled)?
+                    }
+                    settlement_stored::Event::Failed(_) => {
+                        self.once(trade, "failed", at, |ends| &mut ends.failed)?
+                    }
                     _ => continue,
                 }
                 self.ends_one_way(trade)?;
@@ -100,7 +112,8 @@ impl Invariant for SettlesExactlyOnce {
     }
 
     fn at_rest(&mut self) -> Verdict {
-        let moved_only = |ends: &Ends| ends.settled.is_none() && (ends.delivered.is_some() || ends.received.is_some());
+        let moved_only =
+            |ends: &Ends| ends.settled.is_none() && (ends.delivered.is_some() || ends.received.is_some());
         match self.trades.iter().find(|(_, ends)| moved_only(ends)) {
             None => Verdict::Holds,
             Some((trade, ends)) => {
@@ -118,7 +131,8 @@ mod tests {
 
     #[test]
     fn holds_when_each_trade_ends_once() {
-        let told = history![delivered("T-1"), settled("T-1"), failed("T-2"), delivered("T-3"), settled("T-3")];
+        let told =
+            history![delivered("T-1"), settled("T-1"), failed("T-2"), delivered("T-3"), settled("T-3")];
         holds(SettlesExactlyOnce::default(), told);
     }
 

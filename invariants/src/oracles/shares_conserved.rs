@@ -1,7 +1,7 @@
 //! Shares are neither made nor lost: they only change hands.
 //!
-//! Why it can break: one leg of a delivery stored without the other, a leg applied twice, or an opening balance
-//! seeded again. Every transaction of position must leave the sum over all accounts as it was.
+//! Why it can break: one leg of a delivery stored without the other, a leg applied twice, or an opening
+//! balance seeded again. Every transaction of position must leave the sum over all accounts as it was.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ impl Invariant for SharesConserved {
     }
 
     fn about(&self) -> &'static str {
-        "No transaction of position changes the sum of an instrument's shares over all accounts. It breaks when \
-         one leg of a delivery is stored without the other, or an opening balance is seeded again."
+        "No transaction of position changes the sum of an instrument's shares over all accounts. It breaks \
+         when one leg of a delivery is stored without the other, or an opening balance is seeded again."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -79,7 +79,8 @@ impl Invariant for SharesConserved {
             match event {
                 Event::Opened(opened) => {
                     let (account, instrument) = (subject(&row.stream), &opened.instrument_id);
-                    if let Err(violation) = self.issue(account, instrument, opened.quantity, record.sequence) {
+                    if let Err(violation) = self.issue(account, instrument, opened.quantity, record.sequence)
+                    {
                         return Verdict::Violated(violation);
                     }
                 }

@@ -1,12 +1,14 @@
-//! Versions of a stream and sequences of its messages count from one without gaps, and topics show messages in order.
+//! Versions of a stream and sequences of its messages count from one without gaps, and topics show messages
+//! in order.
 //!
-//! Why it can break: a sequence taken outside the transaction, so that a later commit passes an earlier one and a relay
-//! skips the gap; a zombie that sends behind its successor; a message sent before its commit. Duplicates of a message are
-//! allowed, other content under its sequence is not. A lost commit takes its versions and sequences back.
+//! Why it can break: a sequence taken outside the transaction, so that a later commit passes an earlier one
+//! and a relay skips the gap; a zombie that sends behind its successor; a message sent before its commit.
+//! Duplicates of a message are allowed, other content under its sequence is not. A lost commit takes its
+//! versions and sequences back.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::fact::{Committed, OutboxRow, Visible};
 use crate::{Fact, FactKind, Invariant, Pending, Record, Verdict, Violation};
@@ -36,27 +38,31 @@ struct Messages {
 }
 
 struct Undo {
-    transaction: Name,
+    /// Of which database, by hash, and which one.
+    transaction: (u64, u64),
     streams: Vec<Name>,
     messages: Vec<Name>,
 }
 
-fn name(parts: [&str; 2]) -> Name {
-    xxh3_128(parts.join("\n").as_bytes())
+fn name(of: &str, within: &str) -> Name {
+    xxh3_128_with_seed(of.as_bytes(), xxh3_64(within.as_bytes()))
 }
 
 impl StreamEventsInOrder {
     fn committed(&mut self, committed: &Committed, at: u64) -> Result<(), Violation> {
         let mut undo = Undo {
-            transaction: name([&committed.database, &committed.transaction.to_string()]),
+            transaction: (xxh3_64(committed.database.as_bytes()), committed.transaction),
             streams: Vec::with_capacity(committed.events.len()),
             messages: Vec::with_capacity(committed.outbox.len()),
         };
         for row in &committed.events {
-            let stream = name([&committed.database, &row.stream]);
+            let stream = name(&row.stream, &committed.database);
             let last = self.versions.entry(stream).or_default();
             if row.version != *last + 1 {
-                let why = format!("{}/{} goes from version {last} to {}", committed.database, row.stream, row.version);
+                let why = format!(
+                    "{}/{} goes from version {last} to {}",
+                    committed.database, row.stream, row.version
+                );
                 return Err(Violation::new(why).about([&row.stream]).seen_at([at]));
             }
             *last = row.version;
@@ -74,10 +80,11 @@ impl StreamEventsInOrder {
 
     fn queued(&mut self, row: &OutboxRow, at: u64) -> Result<Name, Violation> {
         let (source, sequence) = (&row.headers.source, row.headers.sequence);
-        let key = name([source, &row.topic]);
+        let key = name(source, &row.topic);
         let messages = self.messages.entry(key).or_default();
         if sequence != messages.committed + 1 {
-            let why = format!("{source} goes from sequence {} to {sequence} in {}", messages.committed, row.topic);
+            let why =
+                format!("{source} goes from sequence {} to {sequence} in {}", messages.committed, row.topic);
             return Err(Violation::new(why).about([source, &row.topic]).seen_at([at]));
         }
         messages.committed = sequence;
@@ -88,7 +95,7 @@ impl StreamEventsInOrder {
     fn visible(&mut self, visible: &Visible, at: u64) -> Result<(), Violation> {
         let Some(headers) = &visible.headers else { return Ok(()) };
         let (source, sequence, topic) = (&headers.source, headers.sequence, &visible.topic);
-        let key = name([source, topic]);
+        let key = name(source, topic);
         let messages = self.messages.entry(key).or_default();
         let (shown, payload) = (messages.visible.len() as u64, xxh3_64(&visible.payload));
         let why = if sequence > messages.committed {
@@ -113,7 +120,7 @@ impl StreamEventsInOrder {
 
     /// Gives back what a lost transaction had counted. What was published of it stays published.
     fn lost(&mut self, database: &str, transaction: u64) {
-        let transaction = name([database, &transaction.to_string()]);
+        let transaction = (xxh3_64(database.as_bytes()), transaction);
         let Some(index) = self.undo.iter().rposition(|undo| undo.transaction == transaction) else { return };
         let Some(undo) = self.undo.remove(index) else { return };
         for stream in undo.streams {
@@ -135,8 +142,9 @@ impl Invariant for StreamEventsInOrder {
     }
 
     fn about(&self) -> &'static str {
-        "Versions of streams and sequences of messages count from one without gaps; topics show committed messages only, in \
-         order, always with the same payload. It breaks when a relay passes a gap, or a zombie sends behind its successor."
+        "Versions of streams and sequences of messages count from one without gaps; topics show committed \
+         messages only, in order, always with the same payload. It breaks when a relay passes a gap, or a \
+         zombie sends behind its successor."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -168,7 +176,10 @@ impl Invariant for StreamEventsInOrder {
     }
 
     fn pending(&self) -> Vec<Pending> {
-        let named = |what: &String| Pending { what: format!("messages of {what}"), why: "not published yet".to_owned() };
+        let named = |what: &String| Pending {
+            what: format!("messages of {what}"),
+            why: "not published yet".to_owned(),
+        };
         self.unpublished.values().map(named).collect()
     }
 
@@ -187,10 +198,11 @@ mod tests {
 
     fn commit(sequence: u64) -> Commit {
         let message = TradeValidated { trade: Some(trade("T-1")) };
-        Commit::by("trade")
-            .transaction(sequence)
-            .version(sequence, "trade/T-1", taken())
-            .sequenced("trade/trade/T-1", sequence, message)
+        Commit::by("trade").transaction(sequence).version(sequence, "trade/T-1", taken()).sequenced(
+            "trade/trade/T-1",
+            sequence,
+            message,
+        )
     }
 
     fn shown(sequence: u64, payload: &'static str) -> Fact {
@@ -239,6 +251,9 @@ mod tests {
     #[test]
     fn holds_when_a_lost_commit_is_made_again() {
         let lost = Fact::CommitLost { database: "trade".to_owned(), transaction: 2 };
-        holds(StreamEventsInOrder::default(), history![commit(1), commit(2), lost, commit(2), shown(1, "a"), shown(2, "b")]);
+        holds(
+            StreamEventsInOrder::default(),
+            history![commit(1), commit(2), lost, commit(2), shown(1, "a"), shown(2, "b")],
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! A trade's two legs move as one: reserved on the seller with expected on the buyer, delivered with received.
+//! A trade's two legs move as one: reserved on the seller with expected on the buyer, delivered with
+//! received.
 //!
-//! Why it can break: the two accounts are two streams, perhaps two keys and two partitions. A decision that stores
-//! one leg now and the other "soon" shows a trade of which only one side knows, and loses the other in a crash.
+//! Why it can break: the two accounts are two streams, perhaps two keys and two partitions. A decision that
+//! stores one leg now and the other "soon" shows a trade of which only one side knows, and loses the other in
+//! a crash.
 
 use std::collections::BTreeMap;
 
@@ -64,11 +66,17 @@ impl TradeLegsAtomic {
             self.open.insert(id.to_owned(), Terms::of(trade, at));
         }
         let Some(terms) = self.open.get(id) else { return Ok(()) };
-        let sides = [(&terms.seller, &legs.reserved, &legs.delivered), (&terms.buyer, &legs.expected, &legs.received)];
+        let sides = [
+            (&terms.seller, &legs.reserved, &legs.delivered),
+            (&terms.buyer, &legs.expected, &legs.received),
+        ];
         for (account, promised, moved) in sides {
             let expected = (account.as_str(), terms.instrument.as_str(), terms.quantity);
             if let Some(leg) = promised.iter().chain(moved).find(|leg| **leg != expected) {
-                let why = format!("a leg of {} {} at {}, agreed were {} {} at {account}", leg.2, leg.1, leg.0, terms.quantity, terms.instrument);
+                let why = format!(
+                    "a leg of {} {} at {}, agreed were {} {} at {account}",
+                    leg.2, leg.1, leg.0, terms.quantity, terms.instrument
+                );
                 return broken(why, if terms.reserved_at < at { terms.reserved_at } else { 0 });
             }
         }
@@ -98,7 +106,9 @@ impl<'e> Legs<'e> {
                 self.terms = leg.trade.as_ref();
                 self.reserved.extend(leg.trade.as_ref().map(|trade| promised(account, trade)));
             }
-            Event::Expected(leg) => self.expected.extend(leg.trade.as_ref().map(|trade| promised(account, trade))),
+            Event::Expected(leg) => {
+                self.expected.extend(leg.trade.as_ref().map(|trade| promised(account, trade)))
+            }
             Event::Delivered(step) => self.delivered.push((account, &step.instrument_id, step.quantity)),
             Event::Received(step) => self.received.push((account, &step.instrument_id, step.quantity)),
             Event::Released(step) => self.given_up |= step.r#final,
@@ -113,7 +123,9 @@ fn promised<'e>(account: &'e str, trade: &'e Trade) -> Leg<'e> {
 
 fn trade_of(event: &Event) -> Option<&str> {
     match event {
-        Event::Reserved(leg) | Event::Expected(leg) => leg.trade.as_ref().map(|trade| trade.trade_id.as_str()),
+        Event::Reserved(leg) | Event::Expected(leg) => {
+            leg.trade.as_ref().map(|trade| trade.trade_id.as_str())
+        }
         Event::Delivered(step) | Event::Received(step) | Event::Released(step) => Some(&step.trade_id),
         _ => None,
     }
@@ -125,8 +137,9 @@ impl Invariant for TradeLegsAtomic {
     }
 
     fn about(&self) -> &'static str {
-        "Position stores both legs of a trade in one transaction: reserved with expected, delivered with received, in \
-         equal quantities, on the trade's own accounts. It breaks when the two accounts are decided apart."
+        "Position stores both legs of a trade in one transaction: reserved with expected, delivered with \
+         received, in equal quantities, on the trade's own accounts. It breaks when the two accounts are \
+         decided apart."
     }
 
     fn needs(&self) -> &'static [FactKind] {

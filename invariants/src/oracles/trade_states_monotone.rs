@@ -1,7 +1,7 @@
 //! A trade's state only goes forward, and never leaves SETTLED, REJECTED or FAILED.
 //!
-//! Why it can break: the steps arrive on several topics without mutual order. A late "validated" after "cleared", or a
-//! late refusal after the settlement, must be filed as history and not become the state.
+//! Why it can break: the steps arrive on several topics without mutual order. A late "validated" after
+//! "cleared", or a late refusal after the settlement, must be filed as history and not become the state.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,9 @@ impl TradeStatesMonotone {
                 self.trades.insert(id.to_owned(), (None, at));
                 return Ok(());
             }
-            Event::Accepted(_) if from.is_some() => return broken(format!("is accepted while {}", named(from))),
+            Event::Accepted(_) if from.is_some() => {
+                return broken(format!("is accepted while {}", named(from)));
+            }
             Event::Accepted(_) => TradeState::Submitted,
             Event::Refused(_) => TradeState::Rejected,
             Event::Advanced(advanced) => {
@@ -86,8 +88,9 @@ impl Invariant for TradeStatesMonotone {
     }
 
     fn about(&self) -> &'static str {
-        "A trade's state only goes forward and never leaves SETTLED, REJECTED or FAILED. It breaks when steps that arrive \
-         late, on topics without mutual order, become the state instead of being filed as history."
+        "A trade's state only goes forward and never leaves SETTLED, REJECTED or FAILED. It breaks when \
+         steps that arrive late, on topics without mutual order, become the state instead of being filed as \
+         history."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -140,6 +143,10 @@ mod tests {
     #[test]
     fn breaks_when_a_step_is_lost() {
         let told = life(&[(Validated, Validated), (Instructed, Validated)]);
-        breaks(TradeStatesMonotone::default(), told, "was VALIDATED and is VALIDATED after the step INSTRUCTED");
+        breaks(
+            TradeStatesMonotone::default(),
+            told,
+            "was VALIDATED and is VALIDATED after the step INSTRUCTED",
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! The reference model: what every account must hold, by one thread that takes one thing after the other.
 //!
-//! It starts from the opening facts, takes trades as trade received them (and as clients asked for them), in the order in
-//! which position answered, and knows one rule: a seller's free shares are those settled minus those promised. Who won a
-//! race, and whether a settlement ended well, it observes; what that means for shares and cash it computes. Unsettled
-//! purchases are left out: with that setting, a refusal in spite of free shares is still wrong.
+//! It starts from the opening facts, takes trades as trade received them (and as clients asked for them), in
+//! the order in which position answered, and knows one rule: a seller's free shares are those settled minus
+//! those promised. Who won a race, and whether a settlement ended well, it observes; what that means for
+//! shares and cash it computes. Unsettled purchases are left out: with that setting, a refusal in spite of
+//! free shares is still wrong.
 
 use std::collections::BTreeMap;
 
@@ -143,7 +144,8 @@ impl Reference {
             return Ok(());
         }
         let why = format!(
-            "position refused trade {id} of {quantity} {instrument}, but {seller} has {settled} settled and {promised} promised"
+            "position refused trade {id} of {quantity} {instrument}, but {seller} has {settled} settled and \
+             {promised} promised"
         );
         let seen = [since, at].into_iter().filter(|record| *record < at).chain([at]);
         Err(Violation::new(why).about([id, &seller, &instrument]).seen_at(seen))

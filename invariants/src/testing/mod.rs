@@ -1,5 +1,7 @@
 //! Histories for unit tests: facts in, the first violation out.
 
+pub mod day;
+
 use contracts::events::*;
 use contracts::{Headers, Message, StoredEvent};
 
@@ -10,9 +12,10 @@ use crate::fact::{
 use crate::{Fact, Invariant, Mark, Record, Verdict, Violation};
 
 /// A fact and when it happened.
+#[derive(Clone)]
 pub struct Told {
-    at_ns: i64,
-    fact: Fact,
+    pub at_ns: i64,
+    pub fact: Fact,
 }
 
 impl From<Fact> for Told {
@@ -116,7 +119,7 @@ pub use history;
 
 /// A commit under construction.
 #[derive(Clone)]
-pub struct Commit(Committed);
+pub struct Commit(pub Committed);
 
 /// Anything that a service stores.
 pub trait IntoStored {
@@ -300,6 +303,7 @@ pub fn pays(leg: &str, debtor: &str, creditor: &str) -> Commit {
         settlement_date: "2026-03-09".to_owned(),
         attempt: 1,
         valid_until_ms: 0,
+        trade_date: String::new(),
     };
     Commit::by("payment").event(&format!("payment/{leg}"), payment_stored::Event::Instructed(instruction))
 }
