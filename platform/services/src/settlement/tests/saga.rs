@@ -107,7 +107,7 @@ fn a_contradiction_of_what_is_settled_opens_a_break_and_changes_nothing() {
 #[test]
 fn an_answer_about_another_attempt_or_account_than_the_one_under_way_is_a_break() {
     let mut bench = started(&["T-1"]);
-    let mut breaks = |bench: &mut Bench<Settlement>, message: Message| {
+    let breaks = |bench: &mut Bench<Settlement>, message: Message| {
         let outcome = bench.message(message.clone());
         assert!(outcome.starts_with("event    obligation/T-1 BreakOpened{"), "{message:?}: {outcome}");
         assert_eq!(outcome.lines().count(), 1, "{outcome}");
