@@ -13,7 +13,7 @@ pub mod name {
 }
 
 /// The headers of one message. `(source, topic, sequence)` is gap-free and starts at 1.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Headers {
     /// `<service>/<stream>`.
     pub source: String,

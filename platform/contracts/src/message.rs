@@ -38,7 +38,7 @@ impl From<prost::DecodeError> for DecodeError {
 macro_rules! messages {
     ($($variant:ident($message:ident) = $topic:path),* $(,)?) => {
         /// A decoded message, by topic.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Hash)]
         pub enum Message {
             $($variant($message)),*
         }

@@ -10,7 +10,7 @@ use crate::events::*;
 macro_rules! stored {
     ($($variant:ident($envelope:ident, $module:ident) = $service:literal),* $(,)?) => {
         /// A stored event, by service.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Hash)]
         pub enum StoredEvent {
             $($variant($module::Event)),*
         }
