@@ -48,10 +48,18 @@ pub enum RowChange {
 /// Timers are named; arming an armed one moves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimerChange {
-    Arm { id: String, due: Timestamp },
+    Arm {
+        id: String,
+        due: Timestamp,
+    },
     /// Only if it is not armed for an earlier time already.
-    ArmNoLater { id: String, due: Timestamp },
-    Cancel { id: String },
+    ArmNoLater {
+        id: String,
+        due: Timestamp,
+    },
+    Cancel {
+        id: String,
+    },
 }
 
 /// Something to do in the outside world, until there is a definite answer.

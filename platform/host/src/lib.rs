@@ -17,8 +17,8 @@ pub use edge::{Arrived, Edge, Next, RequestNumber, Upstream};
 pub use edge_host::EdgeHost;
 pub use http_api::{HttpAction, HttpCommand, Problem};
 pub use ports::Ports;
-pub use store_host::{HostCounters, HostSettings, StoreHost};
 pub use service::{
-    Access, Effect, EffectAnswer, EffectCall, EffectStep, Lookup, LookupKind, LookupResult, Service, StreamId,
-    StreamRef, View,
+    Access, Effect, EffectAnswer, EffectCall, EffectStep, Lookup, LookupKind, LookupResult, Service,
+    StreamId, StreamRef, View,
 };
+pub use store_host::{HostCounters, HostSettings, StoreHost};

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use host::ports::{Log, LogConsumer, LogEvent, LogProducer, LogRecord, OutRecord, SendError};
 use kafka::client::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Link as KafkaLink, LinkError, Producer, ProducerConfig,
-    ProducerRecord,
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Link as KafkaLink, LinkError,
+    Producer, ProducerConfig, ProducerRecord,
 };
 use kafka::{Request, Response, TopicPartition, topic_name};
 
@@ -126,6 +126,8 @@ impl LogConsumer for SimConsumer {
                     let (topic, partition) = name(&partition);
                     return LogEvent::OutOfRange { topic, partition, position: offset };
                 }
+                // The host seeks to its stored position right after the assignment.
+                ConsumerEvent::Error(ConsumerError::NoOffsetForPartition(_)) => {}
                 ConsumerEvent::Error(error) => tracing::warn!(%error, "consumer"),
             }
         }

@@ -44,7 +44,8 @@ impl Progress {
 
     pub fn pending(&self) -> Vec<Pending> {
         let open = self.open.get();
-        let pending = Pending { what: "clients".into(), why: format!("{open} operations without an outcome") };
+        let pending =
+            Pending { what: "clients".into(), why: format!("{open} operations without an outcome") };
         if open > 0 { vec![pending] } else { Vec::new() }
     }
 

@@ -74,7 +74,10 @@ impl Primary {
                 Some(Request::Run(statements)) => server.run(now, connection, call, statements, out),
                 Some(Request::StartReplication(received)) => {
                     self.standby = Some(connection);
-                    server.standby_connected(now, received, out);
+                    // A standby from before a gap in the log cannot follow: it has to be made anew.
+                    if server.standby_connected(now, received, out).is_err() {
+                        self.node.world.network.reset(connection);
+                    }
                 }
                 Some(Request::WalAck(lsn)) => server.wal_ack(now, lsn, out),
                 None => {}
@@ -183,7 +186,8 @@ fn clock_ns(node: &Node) -> u64 {
 fn committed_fact(database: &str, transaction: &CommittedTx) -> Committed {
     let events = transaction.inserted("events").map(|row| event_row(database, row)).collect();
     let outbox = transaction.inserted("outbox").map(|row| outbox_row(database, row)).collect();
-    let others = transaction.changes.iter().filter(|change| !matches!(change.table.name, "events" | "outbox"));
+    let others =
+        transaction.changes.iter().filter(|change| !matches!(change.table.name, "events" | "outbox"));
     Committed {
         database: database.to_owned(),
         transaction: transaction.transaction,

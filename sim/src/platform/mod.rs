@@ -10,7 +10,6 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 use host::store_host::HostCounters;
-use invariants::Fact;
 use kafka::{Broker, BrokerConfig, ClusterSpec, TopicSpec};
 use model::Calendar;
 use outside::bank::{Bank, BankSettings};
@@ -216,7 +215,8 @@ impl Platform {
         for (service, database) in &self.databases {
             let server = database.primary.borrow();
             for (table, what) in QUEUES {
-                let rows = server.rows(table).filter(|row| *table != "outbox" || row[10].as_int() == 0).count();
+                let rows =
+                    server.rows(table).filter(|row| *table != "outbox" || row[10].as_int() == 0).count();
                 if rows > 0 {
                     let what = format!("{service}: {what}");
                     pending.push(invariants::Pending { what, why: format!("{rows} rows in `{table}`") });

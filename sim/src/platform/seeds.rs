@@ -13,7 +13,7 @@ use host::store_host::tables::{EVENTS, HEADS};
 use invariants::Fact;
 use invariants::fact::{Committed, EventRow};
 use jiff::ToSpan;
-use model::{Calendar, Date};
+use model::{AccountId, Amount, Calendar, Currency, Date, InstrumentId, Money, Quantity};
 use outside::plan::Plan;
 use services::{clearing, ledger, position, settlement};
 
@@ -88,17 +88,21 @@ fn positions(plan: &Plan) -> Seed {
 
 fn balances(plan: &Plan) -> Seed {
     let mut seed = Seed::default();
-    let mut book = |account: &str, asset: &str, amount: &str| {
-        let (events, rows) = ledger::opening(account, asset, amount);
-        events.into_iter().for_each(|(stream, event)| seed.event(stream, &event));
-        seed.rows.extend(rows);
+    let mut book = |account: &str, amount: Amount| {
+        let owner = AccountId::new(account).expect("plans name accounts by valid ids");
+        let (stream, event, rows) = ledger::opening(&owner, amount, plan.world.start);
+        seed.event(stream, &event);
+        seed.rows.extend(rows.into_iter().map(|row| (&ledger::LEGS, row)));
     };
     for account in &plan.world.accounts {
-        if !account.cash.is_zero() {
-            book(&account.id, "USD", &account.cash.to_string());
+        let cash = Money::new(account.cash, Currency::USD).expect("plans hold cash in cents");
+        if !cash.is_zero() {
+            book(&account.id, Amount::Cash(cash));
         }
         for (instrument, shares) in account.shares.iter().filter(|(_, shares)| **shares > 0) {
-            book(&account.id, instrument, &shares.to_string());
+            let instrument = InstrumentId::new(instrument).expect("plans name instruments by valid ids");
+            let quantity = Quantity::new(*shares).incoming().expect("holdings are far below the limit");
+            book(&account.id, Amount::Shares { instrument, quantity });
         }
     }
     seed

@@ -10,7 +10,7 @@ use host::store_host::{HostSettings, tables_of as host_tables};
 use host::{Edge, EdgeHost, Service, StoreHost};
 use model::Calendar;
 use scenario::Scenario;
-use services::api_gateway::ApiGateway;
+use services::api_gateway::{self, ApiGateway};
 use services::clearing::Clearing;
 use services::ledger::Ledger;
 use services::market_integration_gateway::MarketIntegrationGateway;
@@ -58,6 +58,11 @@ impl Settings {
         Trades { reference_wait: self.reference_wait, ..Trades::default() }
     }
 
+    fn gateway(&self) -> api_gateway::Settings {
+        let requests_per_second = self.rate_limit_per_second;
+        api_gateway::Settings { requests_per_second, burst: 2 * requests_per_second, ..Default::default() }
+    }
+
     fn position(&self) -> Position {
         Position { unsettled_purchases_count: self.unsettled_purchases_count }
     }
@@ -82,7 +87,7 @@ pub fn tables_of(service: &str) -> Vec<&'static Table> {
         "settlement" => host_tables(&Settlement::new(calendar)),
         "ledger" => host_tables(&Ledger),
         "payment" => host_tables(&Payment::default()),
-        "notification" => host_tables(&Notification::default()),
+        "notification" => host_tables(&Notification),
         other => panic!("{other} has no database"),
     }
 }
@@ -92,7 +97,7 @@ pub fn program(platform: &Platform, settings: &Settings, instance: &str) -> Prog
     let service = instance.split('/').next().expect("a split has a first part");
     let settings = settings.clone();
     match service {
-        "api-gateway" => edge(platform, &settings.clone(), move || ApiGateway::new(settings.rate_limit_per_second)),
+        "api-gateway" => edge(platform, &settings.clone(), move || ApiGateway::new(settings.gateway())),
         "market-integration-gateway" => edge(platform, &settings, || MarketIntegrationGateway),
         "reference-data" => stored(platform, &settings, || ReferenceData),
         "trade" => stored(platform, &settings.clone(), move || settings.trade()),
@@ -100,8 +105,8 @@ pub fn program(platform: &Platform, settings: &Settings, instance: &str) -> Prog
         "clearing" => stored(platform, &settings.clone(), move || Clearing::gross(settings.calendar)),
         "settlement" => stored(platform, &settings.clone(), move || settings.settlement()),
         "ledger" => stored(platform, &settings, || Ledger),
+        "notification" => stored(platform, &settings, || Notification),
         "payment" => stored(platform, &settings, Payment::default),
-        "notification" => stored(platform, &settings, Notification::default),
         other => panic!("there is no service {other}"),
     }
 }

@@ -37,7 +37,11 @@ impl Counts {
                 }
             }
             Fact::Committed(committed) => {
-                committed.events.iter().filter_map(|row| row.event.as_ref()).for_each(|event| self.stored(event));
+                committed
+                    .events
+                    .iter()
+                    .filter_map(|row| row.event.as_ref())
+                    .for_each(|event| self.stored(event));
             }
             _ => {}
         }

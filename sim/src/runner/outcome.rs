@@ -21,7 +21,8 @@ pub struct Outcome {
 impl Outcome {
     pub fn of(platform: &Platform, at: Timestamp) -> Self {
         let bank = platform.bank.borrow();
-        let cash = bank.balances().iter().map(|(account, money)| (account.clone(), money.amount().to_string()));
+        let cash =
+            bank.balances().iter().map(|(account, money)| (account.clone(), money.amount().to_string()));
         let mut shares: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
         let positions = platform.databases["position"].primary.borrow();
         for row in positions.rows("positions") {

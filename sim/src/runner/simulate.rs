@@ -192,7 +192,8 @@ fn finish(
     let record = world.trace.records();
     if bench.broken.is_empty() && pending.is_empty() {
         let broken = bench.judges.at_rest();
-        let broken = broken.into_iter().map(|(invariant, violation)| Broken { invariant, at_ns, record, violation });
+        let broken =
+            broken.into_iter().map(|(invariant, violation)| Broken { invariant, at_ns, record, violation });
         let broken: Vec<Broken> = broken.collect();
         bench.broken.extend(broken);
     }

@@ -56,14 +56,34 @@ impl Links {
 }
 
 enum Message {
-    Open { connection: ConnectionId },
-    Opened { connection: ConnectionId },
-    Refused { connection: ConnectionId },
-    Call { connection: ConnectionId, call: CallId, payload: Payload },
-    Reply { connection: ConnectionId, call: CallId, payload: Payload },
-    Push { connection: ConnectionId, payload: Payload },
+    Open {
+        connection: ConnectionId,
+    },
+    Opened {
+        connection: ConnectionId,
+    },
+    Refused {
+        connection: ConnectionId,
+    },
+    Call {
+        connection: ConnectionId,
+        call: CallId,
+        payload: Payload,
+    },
+    Reply {
+        connection: ConnectionId,
+        call: CallId,
+        payload: Payload,
+    },
+    Push {
+        connection: ConnectionId,
+        payload: Payload,
+    },
     /// Tells the server (or the client) that its peer is gone.
-    Close { connection: ConnectionId, to_server: bool },
+    Close {
+        connection: ConnectionId,
+        to_server: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -285,12 +305,7 @@ impl Network {
         inner.mailboxes[server].put(Inbound::Opened { connection, from })
     }
 
-    fn deliver_to_server(
-        &self,
-        inner: &mut Inner,
-        connection: ConnectionId,
-        what: Inbound,
-    ) -> Option<Waker> {
+    fn deliver_to_server(&self, inner: &mut Inner, connection: ConnectionId, what: Inbound) -> Option<Waker> {
         let (_, server) = inner.connections.get(&connection)?.ends(true);
         if !inner.mailboxes[server].up {
             self.send(inner, Message::Close { connection, to_server: false }, false);

@@ -36,9 +36,17 @@ pub enum LogEvent {
     Assigned(Vec<(String, i32)>),
     /// Partitions are no longer ours; what was fetched of them is dropped.
     Revoked(Vec<(String, i32)>),
-    Records { topic: String, partition: i32, records: Vec<LogRecord> },
+    Records {
+        topic: String,
+        partition: i32,
+        records: Vec<LogRecord>,
+    },
     /// The position lies beyond the log's end, or below its start.
-    OutOfRange { topic: String, partition: i32, position: i64 },
+    OutOfRange {
+        topic: String,
+        partition: i32,
+        position: i64,
+    },
 }
 
 pub trait Log {

@@ -80,7 +80,9 @@ pub enum OnConflict {
     /// Replaces all columns.
     Update,
     /// Replaces all columns where the new value of this column is less than the stored one; else nothing.
-    UpdateIfLess { column: usize },
+    UpdateIfLess {
+        column: usize,
+    },
 }
 
 /// One statement. Statements of one call run in order, as a pipeline.
@@ -90,22 +92,51 @@ pub enum Statement {
     Commit,
     Rollback,
     /// Rows by primary key, in the order of `keys`; missing ones are left out.
-    Get { table: &'static Table, keys: Vec<Key> },
+    Get {
+        table: &'static Table,
+        keys: Vec<Key>,
+    },
     /// Rows in index order (`None`: primary key) whose index columns begin with `prefix`.
     Scan(Scan),
     /// How many rows such a scan would give.
-    Count { table: &'static Table, index: Option<&'static str>, prefix: Key },
+    Count {
+        table: &'static Table,
+        index: Option<&'static str>,
+        prefix: Key,
+    },
     /// Locks rows by primary key, in the order given, and reads their latest committed version.
-    Lock { table: &'static Table, keys: Vec<Key>, mode: LockMode, wait: LockWait },
-    Insert { table: &'static Table, row: Row, on_conflict: OnConflict },
+    Lock {
+        table: &'static Table,
+        keys: Vec<Key>,
+        mode: LockMode,
+        wait: LockWait,
+    },
+    Insert {
+        table: &'static Table,
+        row: Row,
+        on_conflict: OnConflict,
+    },
     /// Sets columns of the row with `key` where the `expected` columns have these values.
-    UpdateIf { table: &'static Table, key: Key, expected: Vec<(usize, Value)>, set: Vec<(usize, Value)> },
+    UpdateIf {
+        table: &'static Table,
+        key: Key,
+        expected: Vec<(usize, Value)>,
+        set: Vec<(usize, Value)>,
+    },
     /// Deletes the row with `key` where the `expected` columns have these values.
-    DeleteIf { table: &'static Table, key: Key, expected: Vec<(usize, Value)> },
+    DeleteIf {
+        table: &'static Table,
+        key: Key,
+        expected: Vec<(usize, Value)>,
+    },
     /// From now on this session is told of notifications on the channel.
-    Listen { channel: &'static str },
+    Listen {
+        channel: &'static str,
+    },
     /// Tells listening sessions, at commit.
-    Notify { channel: &'static str },
+    Notify {
+        channel: &'static str,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -125,7 +156,10 @@ pub struct Scan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// The transaction's id, and the database's clock at its start (PostgreSQL's `now()`).
-    Begun { transaction: u64, now: Timestamp },
+    Begun {
+        transaction: u64,
+        now: Timestamp,
+    },
     Committed,
     RolledBack,
     Rows(Vec<Row>),
@@ -242,12 +276,5 @@ impl Table {
             .iter()
             .position(|column| *column == name)
             .unwrap_or_else(|| panic!("table {} has no column {name}", self.name))
-    }
-
-    pub fn index(&self, name: &str) -> &'static Index {
-        self.indexes
-            .iter()
-            .find(|index| index.name == name)
-            .unwrap_or_else(|| panic!("table {} has no index {name}", self.name))
     }
 }

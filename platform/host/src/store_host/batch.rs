@@ -28,12 +28,36 @@ pub struct Item<C> {
 #[derive(Clone, Debug)]
 pub enum ItemKey {
     /// A message of (source, topic) with this sequence: from the log, or one that was parked.
-    Message { source: String, topic: String, sequence: u64, payload: Bytes, event_id: String, parked: bool },
+    Message {
+        source: String,
+        topic: String,
+        sequence: u64,
+        payload: Bytes,
+        event_id: String,
+        parked: bool,
+    },
     /// A record that cannot be decoded.
-    Dead { headers: Option<Headers>, topic: String, partition: i32, offset: i64, payload: Bytes, why: String },
-    Http { scope: String, key: String, hash: i64 },
-    Timer { id: String, sequence: i64 },
-    Effect { id: String, tries: i64 },
+    Dead {
+        headers: Option<Headers>,
+        topic: String,
+        partition: i32,
+        offset: i64,
+        payload: Bytes,
+        why: String,
+    },
+    Http {
+        scope: String,
+        key: String,
+        hash: i64,
+    },
+    Timer {
+        id: String,
+        sequence: i64,
+    },
+    Effect {
+        id: String,
+        tries: i64,
+    },
 }
 
 /// Inputs for one transaction.

@@ -13,7 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use http::Response;
 use model::Timestamp;
 
-use super::batch::{Batch, Item, ItemKey};
+use super::batch::{Item, ItemKey};
 use super::connection::Connection;
 use super::tables::EFFECTS;
 use super::{StoreHost, later, shifted};
@@ -50,7 +50,8 @@ impl<S: Service> StoreHost<S> {
         let mut calls: FuturesUnordered<LocalBoxFuture<'_, Called>> = FuturesUnordered::new();
         let mut in_flight = BTreeSet::new();
         loop {
-            let statements = [due_effects(Some(self.database_now()), self.settings.page_size), due_effects(None, 1)];
+            let statements =
+                [due_effects(Some(self.database_now()), self.settings.page_size), due_effects(None, 1)];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
             let (due, next) = (replies.rows(), replies.rows());
             self.start_calls(&due, &mut in_flight, &mut calls);
@@ -109,7 +110,12 @@ impl<S: Service> StoreHost<S> {
         called
     }
 
-    async fn take_in(&self, connection: &mut Connection, called: Vec<Called>, in_flight: &mut BTreeSet<String>) {
+    async fn take_in(
+        &self,
+        connection: &mut Connection,
+        called: Vec<Called>,
+        in_flight: &mut BTreeSet<String>,
+    ) {
         let (mut items, mut delayed) = (Vec::new(), Vec::new());
         for Called { stored, result } in called {
             in_flight.remove(&stored.effect.id);
@@ -125,8 +131,8 @@ impl<S: Service> StoreHost<S> {
         if !delayed.is_empty() {
             self.on_duty(connection, &delayed).await;
         }
-        if !items.is_empty() {
-            self.execute(connection, Batch::of(items)).await;
+        for batch in self.batches_of(items) {
+            self.execute(connection, batch).await;
         }
     }
 

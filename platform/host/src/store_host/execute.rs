@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::tables::{EVENTS, HEADS};
 use super::writes::{Head, Writes};
 use super::{StoreHost, count};
+use crate::decision::{Decision, Reject};
 use crate::http_api::Problem;
 use crate::ports::store::{
     Isolation, LockMode, LockWait, OnConflict, Reply, Row, Scan, Statement, StoreError, Value,
@@ -22,6 +23,9 @@ use contracts::stored::Payload;
 const INBOX_KEPT_MS: i64 = 7 * 24 * 3_600_000;
 /// Conflicts in a row after which a batch is taken apart.
 const CONFLICTS_BEFORE_SINGLES: u32 = 3;
+
+/// What a service says to a command.
+type Decided<E> = Result<Decision<E>, Reject<E>>;
 
 /// What became of an item.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +75,14 @@ struct Named {
     is_inserted: bool,
 }
 
+/// What the locks gave: heads, states as far as they are cached, and the streams whose state is behind.
+struct Read<T> {
+    heads: BTreeMap<StreamId, Head>,
+    /// With the version that the cached state stands at.
+    stale: Vec<(StreamId, u64)>,
+    states: BTreeMap<StreamId, T>,
+}
+
 impl<S: Service> StoreHost<S> {
     /// Decides a batch exactly once: retries conflicts and unknown outcomes until there is an answer.
     pub(crate) async fn execute(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
@@ -91,6 +103,28 @@ impl<S: Service> StoreHost<S> {
                 }
             }
         }
+    }
+
+    /// Whether a command is to be decided in a batch of its own: its lookups see the database, not the batch.
+    pub(crate) fn stands_alone(&self, item: &Item<S::Command>) -> bool {
+        item.command.as_ref().is_some_and(|command| !self.service.lookups(command).is_empty())
+    }
+
+    /// Items in their order, in batches of the right size.
+    pub(crate) fn batches_of(&self, items: Vec<Item<S::Command>>) -> Vec<Batch<S::Command>> {
+        let mut batches: Vec<Batch<S::Command>> = Vec::new();
+        let mut closed = true;
+        for item in items {
+            let alone = self.stands_alone(&item);
+            match batches.last_mut() {
+                Some(batch) if !closed && !alone && batch.items.len() < self.settings.batch_size => {
+                    batch.items.push(item);
+                }
+                _ => batches.push(Batch::of(vec![item])),
+            }
+            closed = alone;
+        }
+        batches
     }
 
     async fn execute_singly(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
@@ -122,11 +156,12 @@ impl<S: Service> StoreHost<S> {
             return Ok(Executed::Fenced);
         }
         let sorted = sort_items(batch, &mut replies);
-        let (heads, stale, mut states) = self.read_heads(&opening.streams, &mut replies);
+        let Read { heads, stale, mut states } = self.read_heads(&opening.streams, &mut replies);
         let lookups: Vec<LookupResult> = opening.lookups.iter().map(|_| replies.lookup()).collect();
         self.reload(connection, &stale, &mut states).await?;
         let mut writes = Writes::new(S::NAME, heads, database_time.0, self.ports.clock.now());
-        let outcomes = self.decide_all(batch, sorted.fates, &mut states, &lookups, database_time.1, &mut writes);
+        let outcomes =
+            self.decide_all(batch, sorted.fates, &mut states, &lookups, database_time.1, &mut writes);
         let (statements, duties) = writes.finish(self.duties.is_holder());
         let replies = connection.run(statements).await?;
         debug_assert_eq!(replies.last(), Some(&Reply::Committed));
@@ -168,7 +203,8 @@ impl<S: Service> StoreHost<S> {
     fn named_streams(&self, batch: &Batch<S::Command>) -> BTreeMap<StreamId, Named> {
         let cache = self.cache.borrow();
         let mut streams: BTreeMap<StreamId, Named> = BTreeMap::new();
-        for stream in batch.items.iter().flat_map(|item| &item.command).flat_map(|c| self.service.streams(c)) {
+        for stream in batch.items.iter().flat_map(|item| &item.command).flat_map(|c| self.service.streams(c))
+        {
             let is_inserted = !cache.knows(&stream.id);
             let named = streams.entry(stream.id).or_insert(Named { access: stream.access, is_inserted });
             named.access = named.access.max(stream.access);
@@ -177,14 +213,9 @@ impl<S: Service> StoreHost<S> {
     }
 
     /// Head rows, the streams whose cached state is behind, and the states to start from.
-    #[allow(clippy::type_complexity)]
-    fn read_heads(
-        &self,
-        streams: &BTreeMap<StreamId, Named>,
-        replies: &mut Replies,
-    ) -> (BTreeMap<StreamId, Head>, Vec<(StreamId, u64)>, BTreeMap<StreamId, S::State>) {
+    fn read_heads(&self, streams: &BTreeMap<StreamId, Named>, replies: &mut Replies) -> Read<S::State> {
         let mut cache = self.cache.borrow_mut();
-        let (mut heads, mut stale, mut states) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let mut read = Read { heads: BTreeMap::new(), stale: Vec::new(), states: BTreeMap::new() };
         for (stream, Named { access, is_inserted }) in streams {
             if *is_inserted {
                 replies.changed();
@@ -200,12 +231,12 @@ impl<S: Service> StoreHost<S> {
                 _ => (0, S::State::default()),
             };
             if version < head.version {
-                stale.push((stream.clone(), version));
+                read.stale.push((stream.clone(), version));
             }
-            states.insert(stream.clone(), state);
-            heads.insert(stream.clone(), head);
+            read.states.insert(stream.clone(), state);
+            read.heads.insert(stream.clone(), head);
         }
-        (heads, stale, states)
+        read
     }
 
     /// Folds the events that stale states have not seen.
@@ -257,7 +288,8 @@ impl<S: Service> StoreHost<S> {
                 Fate::Take => {
                     writes.take(item);
                     let view = View::new(states, lookups, &absent, database_time);
-                    let decided = item.command.as_ref().map(|command| self.service.decide(now, command, &view));
+                    let decided =
+                        item.command.as_ref().map(|command| self.service.decide(now, command, &view));
                     Outcome::Decided(self.enact(item, decided, states, writes))
                 }
                 Fate::Duplicate(answer) => {
@@ -285,7 +317,7 @@ impl<S: Service> StoreHost<S> {
     fn enact(
         &self,
         item: &Item<S::Command>,
-        decided: Option<Result<crate::Decision<S::Event>, crate::Reject<S::Event>>>,
+        decided: Option<Decided<S::Event>>,
         states: &mut BTreeMap<StreamId, S::State>,
         writes: &mut Writes,
     ) -> Option<StoredAnswer> {

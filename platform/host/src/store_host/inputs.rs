@@ -48,7 +48,8 @@ impl<S: Service> StoreHost<S> {
                 }
                 LogEvent::Records { topic, partition, records } => {
                     let partition = (topic, partition);
-                    self.take_records(&mut connection, partition, records, consumer.as_mut(), &mut claimed).await;
+                    self.take_records(&mut connection, partition, records, consumer.as_mut(), &mut claimed)
+                        .await;
                 }
             }
         }
@@ -96,7 +97,8 @@ impl<S: Service> StoreHost<S> {
         let mut updates = Vec::with_capacity(partitions.len() + 1);
         for partition in partitions {
             replies.changed();
-            let row = replies.rows().pop().expect("the position was inserted just before where it was missing");
+            let row =
+                replies.rows().pop().expect("the position was inserted just before where it was missing");
             let claim = Claimed { next: row[2].as_int(), claim: row[3].as_int() + 1 };
             updates.push(Statement::UpdateIf {
                 table: &INPUTS,
@@ -158,14 +160,11 @@ impl<S: Service> StoreHost<S> {
 
     /// Items up to the batch size; one that needs lookups stands alone.
     fn batch_length(&self, items: &[(i64, Item<S::Command>)]) -> usize {
-        let alone = |item: &Item<S::Command>| {
-            item.command.as_ref().is_some_and(|command| !self.service.lookups(command).is_empty())
-        };
-        if alone(&items[0].1) {
+        if self.stands_alone(&items[0].1) {
             return 1;
         }
         let limit = items.len().min(self.settings.batch_size);
-        items[..limit].iter().position(|(_, item)| alone(item)).unwrap_or(limit)
+        items[..limit].iter().position(|(_, item)| self.stands_alone(item)).unwrap_or(limit)
     }
 
     async fn position_of(&self, connection: &mut Connection, partition: &Partition) -> Claimed {
@@ -191,7 +190,8 @@ impl<S: Service> StoreHost<S> {
             let rows = self.parked_of(connection, &source, &topic).await;
             let items: Vec<_> = rows.iter().filter_map(|row| self.parked_item(row)).collect();
             for item in items {
-                if let Executed::Done { successors, .. } = self.execute(connection, Batch::of(vec![item])).await
+                if let Executed::Done { successors, .. } =
+                    self.execute(connection, Batch::of(vec![item])).await
                     && successors.is_empty()
                 {
                     break;
@@ -210,8 +210,11 @@ impl<S: Service> StoreHost<S> {
             limit: self.settings.page_size,
         };
         loop {
-            let statements =
-                vec![Statement::Begin(Isolation::ReadCommitted), Statement::Scan(scan.clone()), Statement::Commit];
+            let statements = vec![
+                Statement::Begin(Isolation::ReadCommitted),
+                Statement::Scan(scan.clone()),
+                Statement::Commit,
+            ];
             if let Ok(replies) = connection.run(statements).await {
                 let mut replies = Replies(replies.into_iter());
                 replies.begun();
@@ -235,7 +238,10 @@ impl<S: Service> StoreHost<S> {
     }
 
     fn item_of(&self, (topic, partition): &Partition, record: LogRecord) -> Item<S::Command> {
-        let pairs = record.headers.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, &value[..])));
+        let pairs = record
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, &value[..])));
         let headers = Headers::from_pairs(pairs);
         let message = Message::decode(topic, record.value.clone());
         let payload = record.value;
@@ -253,10 +259,15 @@ impl<S: Service> StoreHost<S> {
                 },
             },
             (headers, message) => {
-                let why = message.err().map_or("its headers are missing".to_owned(), |error| error.to_string());
+                let why =
+                    message.err().map_or("its headers are missing".to_owned(), |error| error.to_string());
                 let cause = format!("{topic}/{partition}@{}", record.offset);
                 let (topic, partition, offset) = (topic.clone(), *partition, record.offset);
-                Item { command: None, cause, key: ItemKey::Dead { headers, topic, partition, offset, payload, why } }
+                Item {
+                    command: None,
+                    cause,
+                    key: ItemKey::Dead { headers, topic, partition, offset, payload, why },
+                }
             }
         }
     }

@@ -50,7 +50,13 @@ pub struct HostSettings {
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { batch_size: 100, page_size: 500, effects_in_flight: 64, scan_every_ms: 60_000, cache_size: 20_000 }
+        Self {
+            batch_size: 100,
+            page_size: 500,
+            effects_in_flight: 64,
+            scan_every_ms: 60_000,
+            cache_size: 20_000,
+        }
     }
 }
 

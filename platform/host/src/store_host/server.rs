@@ -27,6 +27,16 @@ struct Waiting<C> {
     respond: Responder,
 }
 
+impl<C> Waiting<C> {
+    /// Scope and idempotency key.
+    fn key(&self) -> (String, String) {
+        match &self.item.key {
+            ItemKey::Http { scope, key, .. } => (scope.clone(), key.clone()),
+            _ => unreachable!("requests have request keys"),
+        }
+    }
+}
+
 impl<S: Service> StoreHost<S> {
     /// Serves until the process ends.
     pub(crate) async fn serve(self: &Rc<Self>) {
@@ -72,30 +82,28 @@ impl<S: Service> StoreHost<S> {
 
     /// Commands for one transaction. One whose key is in it already waits for the next.
     fn next_batch(&self, waiting: &mut Vec<Waiting<S::Command>>) -> Vec<Waiting<S::Command>> {
-        let (mut batch, mut rest) = (Vec::new(), Vec::new());
         let mut keys = BTreeSet::new();
+        let (mut batch, mut rest): (Vec<Waiting<_>>, Vec<Waiting<_>>) = (Vec::new(), Vec::new());
+        let mut closed = false;
         for command in waiting.drain(..) {
-            let ItemKey::Http { scope, key, .. } = &command.item.key else {
-                unreachable!("requests have request keys")
-            };
-            let needs_lookups =
-                command.item.command.as_ref().is_some_and(|command| !self.service.lookups(command).is_empty());
-            let full = batch.len() >= self.settings.batch_size || (needs_lookups && !batch.is_empty());
-            let closed = keys.contains(&None);
-            if full || closed || !keys.insert(Some((scope.clone(), key.clone()))) {
+            let alone = self.stands_alone(&command.item);
+            let full = batch.len() >= self.settings.batch_size || (alone && !batch.is_empty());
+            if closed || full || !keys.insert(command.key()) {
                 rest.push(command);
                 continue;
             }
-            if needs_lookups {
-                keys.insert(None);
-            }
+            closed = alone;
             batch.push(command);
         }
         *waiting = rest;
         batch
     }
 
-    async fn decide_requests(&self, mut connection: Connection, batch: Vec<Waiting<S::Command>>) -> Connection {
+    async fn decide_requests(
+        &self,
+        mut connection: Connection,
+        batch: Vec<Waiting<S::Command>>,
+    ) -> Connection {
         let (items, responders): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.item, waiting.respond)).unzip();
         match self.execute(&mut connection, Batch::of(items)).await {
@@ -123,7 +131,9 @@ impl<S: Service> StoreHost<S> {
                 let rows: Vec<LookupResult> = lookups.iter().map(|_| replies.lookup()).collect();
                 self.service.render(&request, &rows)
             }
-            Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "try again").response(),
+            Err(_) => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "try again").response()
+            }
         };
         respond(response);
     }

@@ -3,8 +3,13 @@
 use crate::ports::store::{Index, Table};
 
 /// Stream heads: `sequences` is the last sequence per topic, as `<topic>:<n>` joined by commas.
-pub static HEADS: Table =
-    Table { name: "heads", columns: &["stream", "version", "sequences"], key: 1, serial: false, indexes: &[] };
+pub static HEADS: Table = Table {
+    name: "heads",
+    columns: &["stream", "version", "sequences"],
+    key: 1,
+    serial: false,
+    indexes: &[],
+};
 
 pub static EVENTS: Table = Table {
     name: "events",
@@ -32,9 +37,7 @@ pub static OUTBOX: Table = Table {
     ],
     key: 1,
     serial: true,
-    indexes: &[
-        Index { name: "unsent", columns: &[], only_where: Some((10, 0)), unique: false },
-    ],
+    indexes: &[Index { name: "unsent", columns: &[], only_where: Some((10, 0)), unique: false }],
 };
 
 /// Input positions: the truth about progress in the log, and the fence against former owners.
@@ -47,8 +50,13 @@ pub static INPUTS: Table = Table {
 };
 
 /// The last sequence taken in per source stream and topic.
-pub static SEQUENCES: Table =
-    Table { name: "last_sequences", columns: &["source", "topic", "last"], key: 2, serial: false, indexes: &[] };
+pub static SEQUENCES: Table = Table {
+    name: "last_sequences",
+    columns: &["source", "topic", "last"],
+    key: 2,
+    serial: false,
+    indexes: &[],
+};
 
 /// Messages that came before their predecessors.
 pub static PARKED: Table = Table {

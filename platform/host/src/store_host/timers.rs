@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use model::Timestamp;
 
-use super::batch::{Batch, Item, ItemKey};
+use super::batch::{Item, ItemKey};
 use super::connection::Connection;
 use super::tables::TIMERS;
 use super::{StoreHost, shifted};
@@ -43,28 +43,21 @@ impl<S: Service> StoreHost<S> {
     }
 
     async fn fire(&self, connection: &mut Connection, due: &[Row]) {
-        let mut together = Vec::new();
+        let mut items = Vec::with_capacity(due.len());
         for row in due {
             let id = row[0].as_text();
             let command = self.service.on_timer(id);
             if command.is_none() {
                 tracing::warn!(instance = %self.instance, timer = id, "no command for this timer");
             }
-            let alone = command.as_ref().is_some_and(|command| !self.service.lookups(command).is_empty());
-            let item = Item {
+            items.push(Item {
                 command,
                 cause: format!("timer/{}/{id}", S::NAME),
                 key: ItemKey::Timer { id: id.to_owned(), sequence: row[2].as_int() },
-            };
-            if alone {
-                self.execute(connection, Batch::of(vec![item])).await;
-            } else {
-                together.push(item);
-            }
+            });
         }
-        while !together.is_empty() {
-            let rest = together.split_off(together.len().min(self.settings.batch_size));
-            self.execute(connection, Batch::of(std::mem::replace(&mut together, rest))).await;
+        for batch in self.batches_of(items) {
+            self.execute(connection, batch).await;
         }
     }
 

@@ -81,6 +81,8 @@ pub struct Writes {
     statements: Vec<Statement>,
     /// Last sequence taken in, per (source, topic).
     taken: BTreeMap<(String, String), u64>,
+    /// By id, so that transactions which arm the same timers lock their rows in one order.
+    timers: BTreeMap<String, Vec<Statement>>,
     wakes: Vec<Wake>,
 }
 
@@ -98,6 +100,7 @@ impl Writes {
             now_ms: now.as_millisecond(),
             statements: Vec::new(),
             taken: BTreeMap::new(),
+            timers: BTreeMap::new(),
             wakes: Vec::new(),
         }
     }
@@ -215,13 +218,16 @@ impl Writes {
             TimerChange::ArmNoLater { id, due } => (id, due, OnConflict::UpdateIfLess { column: 1 }),
             TimerChange::Cancel { id } => {
                 let key = vec![id.as_str().into()];
-                self.statements.push(Statement::DeleteIf { table: &TIMERS, key, expected: Vec::new() });
+                let cancel = Statement::DeleteIf { table: &TIMERS, key, expected: Vec::new() };
+                self.timers.entry(id).or_default().push(cancel);
                 return;
             }
         };
         // A transaction's id rises with every arming, so a firing can tell this arming from older ones.
         let sequence = Value::Int(self.transaction as i64);
-        self.insert(&TIMERS, vec![id.as_str().into(), Value::Int(due.as_millisecond()), sequence], on_conflict);
+        let row = vec![id.as_str().into(), Value::Int(due.as_millisecond()), sequence];
+        let arm = Statement::Insert { table: &TIMERS, row, on_conflict };
+        self.timers.entry(id).or_default().push(arm);
         self.wakes.push(Wake::Timers { due });
     }
 
@@ -252,6 +258,7 @@ impl Writes {
             .map(|(stream, head)| head.statement(stream))
             .collect();
         self.statements.extend(heads);
+        self.statements.extend(std::mem::take(&mut self.timers).into_values().flatten());
         if !holds_duties && let Some(channel) = Wake::channel(&self.wakes) {
             self.statements.push(Statement::Notify { channel });
         }

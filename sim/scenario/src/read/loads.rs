@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::names::known_name;
 use super::times::OneDay;
-use super::{Between, Context, Field, Here, List, Moment, Number, Section, Table, Text, number};
+use super::{Between, Context, Field, Here, Label, List, Moment, Number, Section, Table, Text, number};
 use crate::catalogue::Profile;
 use crate::load::{Load, Pace, Rate};
 use crate::params::Params;
@@ -35,7 +35,7 @@ impl Field for LoadTable {
 }
 
 fn read_load(table: &mut Table<'_>, described: Option<&Profile>) -> Load {
-    let name = table.required("name", "Unique name of this load.", Text);
+    let name = table.required("name", "Unique name of this load.", Label);
     let (profile_name, profile) = read_profile(table, described);
     let own_times = profile.as_ref().is_some_and(|profile| profile.own_times);
     let from = moment(table, "from", "When it begins.", own_times, When::OPEN);

@@ -32,7 +32,7 @@ pub use numbers::{Flag, Number, Odds, number};
 pub use scenario::read_scenario;
 pub use table::Table;
 pub use targets::{OneTarget, TargetOrShape};
-pub use texts::{Choice, Decimals, Selected, Text};
+pub use texts::{Choice, Decimals, Label, Selected, Text};
 pub use times::{Lasting, Moment};
 
 /// How one value is read, and what the schema says of it.

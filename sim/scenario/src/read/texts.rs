@@ -28,6 +28,34 @@ impl Field for Text {
     }
 }
 
+/// A name that others are made of: ids and keys begin with it, so it has no spaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Label;
+
+impl Label {
+    fn is_allowed(character: char) -> bool {
+        character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')
+    }
+}
+
+impl Field for Label {
+    type Out = String;
+
+    fn read(&self, node: &Node, here: &Here<'_>) -> Option<String> {
+        let text = Text.read(node, here)?;
+        if text.chars().all(Self::is_allowed) {
+            return Some(text);
+        }
+        let spoken = text.chars().map(|character| if Self::is_allowed(character) { character } else { '-' });
+        let hint = format!("write `{}`", spoken.collect::<String>());
+        here.refuse(node.place, "must be made of letters, digits, `-`, `_` and `.`", Some(hint))
+    }
+
+    fn schema(&self, _: &Context<'_>) -> Json {
+        json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]+$" })
+    }
+}
+
 /// One word of a fixed list, and what each stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<T: 'static>(pub &'static [(&'static str, T)]);
