@@ -1,7 +1,7 @@
 //! Commit, the synchronous standby and restarts: store.md 25, 27, 28, 29, 30, 36, 39.
 
 use host::ports::store::{OnConflict, Reply, Statement, StoreError};
-use postgres::{ChangeKind, Settings, SynchronousCommit};
+use postgres::{ChangeKind, Output, Settings, SynchronousCommit};
 
 use crate::harness::*;
 
@@ -58,6 +58,25 @@ fn b29_commits_wait_for_a_standby_that_is_away_and_go_through_when_it_is_back() 
     let order: Vec<u64> = world.committed.iter().map(|transaction| transaction.lsn.0).collect();
     assert_eq!(order, [1, 2]);
     world.reconnect_standby();
+    world.at_rest();
+}
+
+#[test]
+fn b29_an_acknowledgement_that_was_lost_comes_with_the_next_connection() {
+    let mut world = World::new();
+    let a = world.session();
+    let mut out = Vec::new();
+    world.primary.run(world.now_ns, a, 1, vec![begin(), event("s", 1), Statement::Commit, begin()], &mut out);
+    let Some(Output::SendWal(record)) = out.pop() else { panic!("{out:?}") };
+    world.standby.wal(world.now_ns, record, &mut out);
+    world.primary.standby_disconnected(world.now_ns);
+    out.clear();
+    world.primary.standby_connected(world.now_ns, world.standby.lsn(), &mut out).expect("the log is kept");
+    assert!(
+        matches!(out[..], [Output::CommittedTx(_), Output::Reply { result: Ok(_), .. }]),
+        "nothing is sent again: {out:?}"
+    );
+    world.ok(a, vec![Statement::Rollback]);
     world.at_rest();
 }
 
@@ -142,6 +161,34 @@ fn b39_a_standby_shows_what_it_has_applied() {
     assert_eq!(world.standby.rows("events").count(), 0);
     world.release_log();
     assert_eq!(world.standby.lsn(), world.primary.lsn());
+    world.at_rest();
+}
+
+#[test]
+fn a_standby_ignores_records_that_it_has_and_records_behind_a_gap() {
+    let mut world = World::new();
+    let a = world.session();
+    let mut records = Vec::new();
+    for version in 1..=3 {
+        let mut out = Vec::new();
+        let statements = vec![begin(), event("s", version), Statement::Commit];
+        world.primary.run(world.now_ns, a, 0, statements, &mut out);
+        let Some(Output::SendWal(record)) = out.pop() else { panic!("{out:?}") };
+        records.push(record);
+        let lsn = records[records.len() - 1].lsn;
+        world.primary.wal_ack(world.now_ns, lsn, &mut Vec::new());
+    }
+    let mut receive = |number: usize| {
+        let mut out = Vec::new();
+        world.standby.wal(world.now_ns, records[number].clone(), &mut out);
+        match out[..] {
+            [] => None,
+            [Output::AckWal { lsn }] => Some(lsn.0),
+            _ => panic!("{out:?}"),
+        }
+    };
+    assert_eq!([receive(0), receive(2), receive(0), receive(1)], [Some(1), None, Some(1), Some(2)]);
+    assert_eq!(receive(2), Some(3));
     world.at_rest();
 }
 

@@ -149,7 +149,13 @@ impl World {
     pub fn reconnect_standby(&mut self) {
         self.log.clear();
         let mut out = Vec::new();
-        self.primary.standby_connected(self.now_ns, self.standby.lsn(), &mut out).expect("the log is kept");
+        let received = self.standby.lsn();
+        self.primary.standby_connected(self.now_ns, received, &mut out).expect("the log is kept");
+        let first = out.iter().find_map(|output| match output {
+            Output::SendWal(record) => Some(record.lsn),
+            _ => None,
+        });
+        assert!(first.is_none_or(|first| first == Lsn(received.0 + 1)), "sent again: {first:?}");
         self.deliver(out);
     }
 

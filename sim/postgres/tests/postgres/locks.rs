@@ -67,6 +67,22 @@ fn b21_the_only_sharer_gets_more_at_once_even_past_a_queue() {
 }
 
 #[test]
+fn b21_a_sharer_who_wants_more_waits_for_the_other_sharers_only() {
+    let mut world = World::with_accounts(1);
+    let (a, b, c) = (world.session(), world.session(), world.session());
+    world.ok(a, vec![begin(), for_share(1)]);
+    world.ok(b, vec![begin(), for_share(1)]);
+    let behind = world.waits(c, vec![begin(), for_update(1), Statement::Commit]);
+    let stronger = world.waits(a, vec![update(1, 0, 1)]);
+    world.ok(b, vec![Statement::Commit]);
+    assert_eq!(world.answer(stronger).expect("no deadlock with c")[0], Reply::Changed(1));
+    assert!(world.is_waiting(behind));
+    world.ok(a, vec![Statement::Commit]);
+    assert_eq!(rows(&world.answer(behind).expect("locked")[1]), [account(1, 1, 1)]);
+    world.at_rest();
+}
+
+#[test]
 fn b21_nowait_refuses_and_skip_locked_skips() {
     let mut world = World::with_accounts(3);
     let (a, b) = (world.session(), world.session());
@@ -194,6 +210,23 @@ fn b23_lock_timeout_ends_the_statement() {
     world.answer(behind).expect("only the update stood in its way");
     world.ok(a, vec![Statement::Commit]);
     world.ok(b, vec![Statement::Rollback]);
+    world.at_rest();
+}
+
+#[test]
+fn b23_who_gave_up_waiting_is_not_woken_by_what_it_waited_for() {
+    let mut world = World::with(Settings { lock_timeout_ms: 300, ..Settings::default() });
+    let (a, b, c) = (world.session(), world.session(), world.session());
+    world.ok(a, vec![begin(), event("s", 1)]);
+    world.ok(c, vec![begin(), event("t", 1)]);
+    let late = world.waits(b, vec![begin(), event("s", 1)]);
+    world.advance_ms(300);
+    assert_eq!(world.sqlstate(late), "55P03");
+    let other = world.waits(b, vec![Statement::Rollback, begin(), event("t", 1), Statement::Commit]);
+    world.ok(a, vec![Statement::Commit]);
+    assert!(world.is_waiting(other), "c has not decided yet");
+    world.ok(c, vec![Statement::Rollback]);
+    world.answer(other).expect("inserted");
     world.at_rest();
 }
 

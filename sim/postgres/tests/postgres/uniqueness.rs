@@ -112,6 +112,32 @@ fn b10_a_unique_value_is_free_again_once_its_row_moved_away() {
 }
 
 #[test]
+fn b10_an_insert_waits_for_whoever_moves_or_deletes_the_row_with_its_unique_value() {
+    let moves = || Statement::UpdateIf {
+        table: &OUTBOX,
+        key: vec![1.into()],
+        expected: vec![],
+        set: vec![(2, 5.into())],
+    };
+    let deletes = || Statement::DeleteIf { table: &OUTBOX, key: vec![1.into()], expected: vec![] };
+    for change in [moves(), deletes()] {
+        let mut world = World::new();
+        let (a, b, c) = (world.session(), world.session(), world.session());
+        world.ok(a, vec![begin(), outbox("s", 1), Statement::Commit]);
+        world.ok(a, vec![begin(), change.clone()]);
+        let refused = world.waits(b, vec![begin(), outbox("s", 1)]);
+        world.ok(a, vec![Statement::Rollback]);
+        assert_eq!(world.sqlstate(refused), "23505");
+        world.ok(b, vec![Statement::Rollback]);
+        world.ok(a, vec![begin(), change]);
+        let inserted = world.waits(c, vec![begin(), outbox("s", 1), Statement::Commit]);
+        world.ok(a, vec![Statement::Commit]);
+        world.answer(inserted).expect("the value is free");
+        world.at_rest();
+    }
+}
+
+#[test]
 fn b13_do_update_locks_and_replaces_the_latest_committed_row() {
     let mut world = World::with_accounts(1);
     let (a, b) = (world.session(), world.session());
