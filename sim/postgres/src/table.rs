@@ -36,6 +36,8 @@ pub enum Path {
     Index(usize),
 }
 
+type ByteRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// Encoded positions: from `low` on, below `high`.
 #[derive(Default)]
 pub struct Bounds {
@@ -63,7 +65,7 @@ impl Bounds {
         self.low.as_slice() <= key && key < self.high.as_slice()
     }
 
-    fn range(&self) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
+    fn range(&self) -> Option<ByteRange<'_>> {
         (self.low < self.high)
             .then_some((Bound::Included(self.low.as_slice()), Bound::Excluded(self.high.as_slice())))
     }

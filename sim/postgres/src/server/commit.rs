@@ -95,9 +95,8 @@ impl Server {
             return;
         }
         self.database.log.ack(lsn);
-        while let Some((conn, flushed)) =
-            self.database.commits.pop_front_if(|(_, flushed)| flushed.lsn <= lsn)
-        {
+        while self.database.commits.front().is_some_and(|(_, flushed)| flushed.lsn <= lsn) {
+            let Some((conn, flushed)) = self.database.commits.pop_front() else { break };
             self.database.make_visible(flushed, out);
             let session = self.sessions.get_mut(&conn).expect("a session stays until its commit is through");
             self.database.finish(conn, session);

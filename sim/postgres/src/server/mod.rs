@@ -44,7 +44,8 @@ pub struct Server {
 
 /// Methods take the server's own clock, in nanoseconds since 1970, and append what the server does.
 impl Server {
-    /// A running server with empty tables. Only these tables exist: others give 42P01.
+    /// A running server with empty tables. Only these tables exist: others give 42P01. Primary and
+    /// standby are given the same ones in the same order.
     pub fn new(settings: Settings, role: ServerRole, tables: Vec<&'static Table>) -> Self {
         let mut database = Database::new(&tables);
         database.read_only = role == ServerRole::Standby;

@@ -17,11 +17,9 @@ impl Server {
     pub(super) fn proceed(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         while let Some(conn) = self.database.ready.pop_front() {
             let Some(session) = self.sessions.get_mut(&conn) else { continue };
-            if let Some(wait) = session.wait.take() {
-                if let (Wait::Lock(key), Some(pipeline)) = (wait, &mut session.pipeline) {
-                    session.transaction.locks.push(key);
-                    pipeline.progress.granted = true;
-                }
+            if let (Some(Wait::Lock(key)), Some(pipeline)) = (session.wait.take(), &mut session.pipeline) {
+                session.transaction.locks.push(key);
+                pipeline.progress.granted = true;
             }
             for (deadline, timer) in session.armed.drain(..) {
                 self.timers.remove(&(deadline, conn, timer));
@@ -30,13 +28,15 @@ impl Server {
             self.arm(now_ns, conn);
             self.notify(out);
         }
+        // A commit whose client has gone lets nobody proceed, and may notify all the same.
+        self.notify(out);
     }
 
     /// Tells the sessions that listen: at once if they are idle, else when they will be.
     fn notify(&mut self, out: &mut Vec<Output>) {
         for channel in take(&mut self.database.notices) {
             for (conn, session) in &mut self.sessions {
-                if !session.listening.contains(&channel) {
+                if session.gone || !session.listening.contains(&channel) {
                 } else if session.is_idle() {
                     out.push(Output::Notification { conn: *conn, channel });
                 } else if !session.notified.contains(&channel) {

@@ -83,15 +83,33 @@ fn b29_an_acknowledgement_that_was_lost_comes_with_the_next_connection() {
 #[test]
 fn b25_a_commit_under_way_happens_though_its_client_has_gone() {
     let mut world = World::with_accounts(1);
-    let (a, b) = (world.session(), world.session());
+    let (a, b, c) = (world.session(), world.session(), world.session());
+    world.ok(c, vec![Statement::Listen { channel: "outbox" }]);
     world.hold_log = true;
-    let lost = world.waits(a, vec![begin(), update(1, 0, 1), Statement::Commit, begin(), update(1, 1, 2)]);
+    let notify = Statement::Notify { channel: "outbox" };
+    let lost =
+        world.waits(a, vec![begin(), update(1, 0, 1), notify, Statement::Commit, begin(), update(1, 1, 2)]);
     world.disconnect(a);
     let waiting = world.waits(b, vec![begin(), for_update(1), Statement::Commit]);
     world.release_log();
     assert!(world.is_waiting(lost), "nobody is there to be answered");
+    assert_eq!(world.notified, [(c, "outbox")]);
     assert_eq!(rows(&world.answer(waiting).expect("locked")[1]), [account(1, 1, 1)]);
     assert_eq!(world.committed.len(), 1);
+    world.at_rest();
+}
+
+#[test]
+fn b25_the_last_commit_notifies_though_nobody_else_goes_on() {
+    let mut world = World::new();
+    let (a, listener) = (world.session(), world.session());
+    world.ok(listener, vec![Statement::Listen { channel: "outbox" }]);
+    world.hold_log = true;
+    let notify = Statement::Notify { channel: "outbox" };
+    world.waits(a, vec![begin(), event("s", 1), notify, Statement::Commit]);
+    world.disconnect(a);
+    world.release_log();
+    assert_eq!(world.notified, [(listener, "outbox")]);
     world.at_rest();
 }
 

@@ -174,7 +174,10 @@ impl World {
                     Output::AckWal { lsn } => self.ack(lsn, &mut todo),
                 }
             }
-            let Some(record) = self.log.pop_front_if(|_| !self.hold_log) else { return };
+            if self.hold_log {
+                return;
+            }
+            let Some(record) = self.log.pop_front() else { return };
             let mut out = Vec::new();
             self.standby.wal(self.now_ns, record, &mut out);
             todo.extend(out);
