@@ -1,9 +1,8 @@
 //! What the services say to each other: protobuf messages, the topics that carry them, and the headers.
 //!
 //! Used by services (to speak), by the simulator (to fill facts) and by invariants (to judge). Holds no
-//! behaviour: only shapes and conversions to `model`'s value types.
+//! behaviour: only shapes. Decimals and dates stay text here; a service reads them into `model`'s value types.
 
-pub mod convert;
 pub mod headers;
 pub mod message;
 pub mod stored;

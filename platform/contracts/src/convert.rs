@@ -1,1 +1,0 @@
-//! Conversions between contract messages and `model` value types.
