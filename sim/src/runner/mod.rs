@@ -9,6 +9,7 @@ pub mod plan;
 pub mod pool;
 pub mod progress;
 pub mod report;
+pub mod seeds;
 pub mod simulate;
 pub mod subject;
 pub mod summary;

@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn after_a_break_nothing_more_is_told() {
-        let heard = hear(1, Some(1), (0..9).map(|number| Box::new(move || number) as Task<usize>).collect());
+        let heard =
+            hear(1, Some(1), (0..9).map(|number: usize| Box::new(move || number) as Task<usize>).collect());
         assert_eq!(heard.numbers, [0, 1]);
     }
 

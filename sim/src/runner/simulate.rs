@@ -142,9 +142,6 @@ async fn phases(
     let within_ns = i64::try_from(scenario.settle.within.0.as_nanos()).unwrap_or(i64::MAX);
     let mut deadline_ns = nanoseconds(load_ends);
     loop {
-        if let Some(due_ns) = last_due_ns(platform) {
-            deadline_ns = deadline_ns.max(due_ns);
-        }
         if is_settled(platform, bench) {
             world.until(world.now_ns() + REST_NS).await;
             if is_settled(platform, bench) {
@@ -153,7 +150,10 @@ async fn phases(
             }
         }
         if world.now_ns() > deadline_ns.saturating_add(within_ns) {
-            return pending(platform, bench);
+            match last_due_ns(platform).filter(|due_ns| *due_ns > deadline_ns) {
+                Some(due_ns) => deadline_ns = due_ns,
+                None => return pending(platform, bench),
+            }
         }
         world.until(world.now_ns() + LOOK_EVERY_NS).await;
     }

@@ -13,7 +13,7 @@ use model::Timestamp;
 use super::connection::{Connection, LEASE};
 use super::execute::Replies;
 use super::tables::LEASES;
-use super::{StoreHost, later};
+use super::{StoreHost, effects, later, relay, timers};
 use crate::ports::store::{Isolation, OnConflict, Role, Row, Statement, StoreError, Value};
 use crate::service::Service;
 use crate::signal::Signal;
@@ -139,7 +139,8 @@ impl<S: Service> StoreHost<S> {
         let timers = self.fire_timers().boxed_local();
         let effects = self.run_effects().boxed_local();
         let listen = self.listen(connection).boxed_local();
-        let all = futures::future::join4(relay, timers, effects, listen);
+        let scan = self.scan_for_forgotten_work().boxed_local();
+        let all = futures::future::join5(relay, timers, effects, listen, scan);
         futures::select_biased! {
             _ = lost.received().fuse() => {}
             _ = all.fuse() => {}
@@ -256,12 +257,30 @@ impl<S: Service> StoreHost<S> {
         }
     }
 
-    /// Waits for a signal, but not longer than the fallback scan.
-    pub(crate) async fn woken_or_scan_due(&self, signal: &Signal) {
-        let scan = later(self.ports.clock.now(), self.settings.scan_every_ms);
+    /// Looks each minute, in one transaction, for work that no wake-up told of; renews the lease by the way.
+    async fn scan_for_forgotten_work(self: &Rc<Self>) {
+        let mut connection = Connection::new(self.ports.clone(), Role::Primary);
+        loop {
+            let scan_at = later(self.ports.clock.now(), self.settings.scan_every_ms);
+            self.ports.clock.sleep_until(scan_at).await;
+            let now = self.database_now();
+            let statements =
+                [relay::unsent(1), timers::due_timers(Some(now), 1), effects::due_effects(Some(now), 1)];
+            let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
+            for signal in [&self.duties.relay, &self.duties.timers, &self.duties.effects] {
+                if !replies.rows().is_empty() {
+                    signal.send();
+                }
+            }
+        }
+    }
+
+    /// Waits for a signal, or until the database's clock shows `due`.
+    pub(crate) async fn woken_or_due(&self, signal: &Signal, due: Option<Timestamp>) {
+        let Some(due) = due else { return signal.received().await };
         futures::select_biased! {
             _ = signal.received().fuse() => {}
-            _ = self.ports.clock.sleep_until(scan).fuse() => {}
+            _ = self.ports.clock.sleep_until(self.database_clock.get().on_node(due)).fuse() => {}
         }
     }
 }

@@ -178,13 +178,8 @@ impl<S: Service> StoreHost<S> {
     }
 
     async fn wait_for_effect(&self, next: Option<&Row>) {
-        let scan = later(self.ports.clock.now(), self.settings.scan_every_ms);
         let due = next.map(|row| shifted(Timestamp::UNIX_EPOCH, row[5].as_int()));
-        let wait_until = due.map_or(scan, |due| self.database_clock.get().on_node(due).min(scan));
-        futures::select_biased! {
-            _ = self.duties.effects.received().fuse() => {}
-            _ = self.ports.clock.sleep_until(wait_until).fuse() => {}
-        }
+        self.woken_or_due(&self.duties.effects, due).await;
     }
 }
 
@@ -201,7 +196,7 @@ impl Stored {
     }
 }
 
-fn due_effects(up_to: Option<Timestamp>, limit: usize) -> Statement {
+pub(super) fn due_effects(up_to: Option<Timestamp>, limit: usize) -> Statement {
     Statement::Scan(Scan {
         table: &EFFECTS,
         index: Some("next"),

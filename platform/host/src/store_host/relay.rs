@@ -35,7 +35,7 @@ impl<S: Service> StoreHost<S> {
             sent.clear();
             let mut rows = replies.rows();
             if rows.is_empty() {
-                self.woken_or_scan_due(&self.duties.relay).await;
+                self.duties.relay.received().await;
                 continue;
             }
             rows.sort_by(|a, b| (&a[1], &a[2], &a[3]).cmp(&(&b[1], &b[2], &b[3])));
@@ -76,7 +76,7 @@ impl<S: Service> StoreHost<S> {
     }
 }
 
-fn unsent(limit: usize) -> Statement {
+pub(super) fn unsent(limit: usize) -> Statement {
     Statement::Scan(Scan {
         table: &OUTBOX,
         index: Some("unsent"),

@@ -10,7 +10,6 @@ use super::tables::TIMERS;
 use super::{StoreHost, shifted};
 use crate::ports::store::{OnConflict, Role, Row, Scan, Statement, Value};
 use crate::service::Service;
-use futures::FutureExt;
 
 impl<S: Service> StoreHost<S> {
     /// Fires timers until the lease is lost.
@@ -33,12 +32,7 @@ impl<S: Service> StoreHost<S> {
     async fn wait_for_timer(&self, next: Option<&Row>) {
         let due = next.map(|row| shifted(Timestamp::UNIX_EPOCH, row[1].as_int()));
         self.duties.next_timer.set(Some(due.unwrap_or(Timestamp::MAX)));
-        let scan = super::later(self.ports.clock.now(), self.settings.scan_every_ms);
-        let wait_until = due.map_or(scan, |due| self.database_clock.get().on_node(due).min(scan));
-        futures::select_biased! {
-            _ = self.duties.timers.received().fuse() => {}
-            _ = self.ports.clock.sleep_until(wait_until).fuse() => {}
-        }
+        self.woken_or_due(&self.duties.timers, due).await;
         self.duties.next_timer.set(None);
     }
 
@@ -79,7 +73,7 @@ impl<S: Service> StoreHost<S> {
     }
 }
 
-fn due_timers(up_to: Option<Timestamp>, limit: usize) -> Statement {
+pub(super) fn due_timers(up_to: Option<Timestamp>, limit: usize) -> Statement {
     Statement::Scan(Scan {
         table: &TIMERS,
         index: Some("due"),

@@ -21,12 +21,13 @@ struct ParkedFetch {
     deadline: TimestampMs,
 }
 
-/// Fetches that wait, by arrival, by deadline and by partition.
+/// Fetches that wait, by arrival, by deadline and by topic.
 #[derive(Default)]
 pub(super) struct ParkedFetches {
     parked: BTreeMap<u64, ParkedFetch>,
     by_deadline: BTreeSet<(TimestampMs, u64)>,
-    by_partition: BTreeMap<TopicPartition, BTreeSet<u64>>,
+    /// Partition and fetch, by topic: a request names many partitions of few topics.
+    by_topic: BTreeMap<TopicName, Vec<(i32, u64)>>,
     next_id: u64,
 }
 
@@ -39,8 +40,13 @@ impl ParkedFetches {
         let id = self.next_id;
         self.next_id += 1;
         self.by_deadline.insert((fetch.deadline, id));
-        for partition in partitions_of(&fetch.request) {
-            self.by_partition.entry(partition).or_default().insert(id);
+        for topic in &fetch.request.topics {
+            if !self.by_topic.contains_key(&topic.topic) {
+                self.by_topic.insert(topic.topic.clone(), Vec::new());
+            }
+            if let Some(waiting) = self.by_topic.get_mut(&topic.topic) {
+                waiting.extend(topic.partitions.iter().map(|partition| (partition.partition, id)));
+            }
         }
         self.parked.insert(id, fetch);
     }
@@ -48,9 +54,9 @@ impl ParkedFetches {
     fn take(&mut self, id: u64) -> Option<ParkedFetch> {
         let fetch = self.parked.remove(&id)?;
         self.by_deadline.remove(&(fetch.deadline, id));
-        for partition in partitions_of(&fetch.request) {
-            if let Some(waiting) = self.by_partition.get_mut(&partition) {
-                waiting.remove(&id);
+        for topic in &fetch.request.topics {
+            if let Some(waiting) = self.by_topic.get_mut(&topic.topic) {
+                waiting.retain(|(_, fetch)| *fetch != id);
             }
         }
         Some(fetch)
@@ -58,12 +64,12 @@ impl ParkedFetches {
 
     /// In order of arrival.
     fn waiting_for(&self, partitions: &[TopicPartition]) -> BTreeSet<u64> {
-        partitions
-            .iter()
-            .filter_map(|partition| self.by_partition.get(partition))
-            .flatten()
-            .copied()
-            .collect()
+        let waiting = |at: &TopicPartition| {
+            let (waiting, wanted) = (self.by_topic.get(&at.topic), at.partition);
+            let waiting = waiting.into_iter().flatten();
+            waiting.filter(move |(partition, _)| *partition == wanted).map(|(_, fetch)| *fetch)
+        };
+        partitions.iter().flat_map(waiting).collect()
     }
 
     pub fn drop_connection(&mut self, conn: ConnectionId) {
@@ -73,15 +79,6 @@ impl ParkedFetches {
             self.take(id);
         }
     }
-}
-
-fn partitions_of(request: &FetchRequest) -> impl Iterator<Item = TopicPartition> {
-    request.topics.iter().flat_map(|topic| {
-        topic
-            .partitions
-            .iter()
-            .map(|partition| TopicPartition { topic: topic.topic.clone(), partition: partition.partition })
-    })
 }
 
 impl Broker {

@@ -29,6 +29,8 @@ pub(super) struct Partition {
     pub position: Option<i64>,
     pub paused: bool,
     pub needs_reset: bool,
+    /// Looked up once per metadata: looking for work is done at every step.
+    leader: Option<i32>,
     /// Fetched and not delivered.
     buffer: VecDeque<ConsumerRecord>,
     /// The position once the buffer is empty: past offsets that have no record.
@@ -105,8 +107,11 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         let mut by_leader: BTreeMap<i32, BTreeMap<TopicPartition, i64>> = BTreeMap::new();
         let mut resets: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
         let mut leaderless = false;
-        for (name, partition) in &self.partitions {
-            let Some(leader) = self.metadata.leader(name) else {
+        for (name, partition) in &mut self.partitions {
+            if partition.leader.is_none() {
+                partition.leader = self.metadata.leader(name);
+            }
+            let Some(leader) = partition.leader else {
                 leaderless = true;
                 continue;
             };
@@ -114,6 +119,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
                 continue;
             }
             match partition.position {
+                Some(_) if self.tasks.is_running(Slot::Fetch(leader)) => {}
                 Some(position) if !partition.paused && partition.buffer.is_empty() => {
                     by_leader.entry(leader).or_default().insert(name.clone(), position);
                 }
@@ -122,9 +128,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             }
         }
         for (leader, wanted) in by_leader {
-            if !self.tasks.is_running(Slot::Fetch(leader)) {
-                self.start_fetch(leader, wanted);
-            }
+            self.start_fetch(leader, wanted);
         }
         if !resets.is_empty() && !self.tasks.is_running(Slot::Reset) {
             self.start_reset(resets);
@@ -177,6 +181,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         self.fetch_backoff.reset();
         for topic in response.responses {
             for data in topic.partitions {
+                if data.error_code == 0 && data.records.as_ref().is_none_or(Bytes::is_empty) {
+                    continue;
+                }
                 let name = TopicPartition { topic: topic.topic.clone(), partition: data.partition_index };
                 if let Some(position) = wanted.get(&name) {
                     self.take_over(broker, name, *position, data);
@@ -237,6 +244,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     pub(super) fn leaders_answered(&mut self, result: Result<Metadata, LinkError>) {
         if let Ok(metadata) = result {
             self.metadata.merge(metadata);
+            self.partitions.values_mut().for_each(|partition| partition.leader = None);
             self.shunned.clear();
         }
     }
