@@ -13,7 +13,7 @@ use model::Timestamp;
 use super::connection::{Connection, LEASE};
 use super::execute::Replies;
 use super::tables::LEASES;
-use super::{StoreHost, effects, later, relay, timers};
+use super::{StoreHost, effects, gaps, later, relay, timers};
 use crate::ports::store::{Isolation, OnConflict, Role, Row, Statement, StoreError, Value};
 use crate::service::Service;
 use crate::signal::Signal;
@@ -264,13 +264,20 @@ impl<S: Service> StoreHost<S> {
             let scan_at = later(self.ports.clock.now(), self.settings.scan_every_ms);
             self.ports.clock.sleep_until(scan_at).await;
             let now = self.database_now();
-            let statements =
-                [relay::unsent(1), timers::due_timers(Some(now), 1), effects::due_effects(Some(now), 1)];
+            let statements = [
+                relay::unsent(1),
+                timers::due_timers(Some(now), 1),
+                effects::due_effects(Some(now), 1),
+                gaps::parked(Some(gaps::patience_ends_ms(now.as_millisecond())), 1),
+            ];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
             for signal in [&self.duties.relay, &self.duties.timers, &self.duties.effects] {
                 if !replies.rows().is_empty() {
                     signal.send();
                 }
+            }
+            if !replies.rows().is_empty() && !self.ask_for_missing(&mut connection).await {
+                return;
             }
         }
     }

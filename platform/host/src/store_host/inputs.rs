@@ -185,7 +185,7 @@ impl<S: Service> StoreHost<S> {
     }
 
     /// Takes in parked messages whose gap has closed, as far as they go.
-    async fn take_parked(&self, connection: &mut Connection, mut streams: Vec<(String, String)>) {
+    pub(super) async fn take_parked(&self, connection: &mut Connection, mut streams: Vec<(String, String)>) {
         while let Some((source, topic)) = streams.pop() {
             let rows = self.parked_of(connection, &source, &topic).await;
             let items: Vec<_> = rows.iter().filter_map(|row| self.parked_item(row)).collect();

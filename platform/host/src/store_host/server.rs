@@ -14,6 +14,7 @@ use super::StoreHost;
 use super::batch::{Batch, Item, ItemKey};
 use super::connection::Connection;
 use super::execute::{Executed, Outcome, Replies, StoredAnswer, key_reused, lookup_statement};
+use super::operations::Operation;
 use crate::http_api::{HttpAction, HttpCommand, Problem};
 use crate::ports::Incoming;
 use crate::ports::store::{Isolation, Role, Statement};
@@ -55,6 +56,9 @@ impl<S: Service> StoreHost<S> {
                 incoming = self.ports.http.accept().fuse() => match self.admit(incoming) {
                     Admitted::Command(command) => waiting.push(command),
                     Admitted::Read(read) => reading.push(self.read(read).boxed_local()),
+                    Admitted::Operation(operation, respond) => {
+                        reading.push(self.operate(operation).map(respond).boxed_local());
+                    }
                     Admitted::Answered => {}
                 },
                 connection = deciding.select_next_some() => idle.push(connection),
@@ -65,6 +69,9 @@ impl<S: Service> StoreHost<S> {
 
     fn admit(&self, incoming: Incoming) -> Admitted<S::Command> {
         let Incoming { request, respond } = incoming;
+        if let Some(operation) = Operation::of(&request) {
+            return Admitted::Operation(operation, respond);
+        }
         match self.service.on_request(&request) {
             HttpAction::Answer(response) => {
                 respond(response);
@@ -142,6 +149,7 @@ impl<S: Service> StoreHost<S> {
 enum Admitted<C> {
     Command(Waiting<C>),
     Read(Read),
+    Operation(Operation, Responder),
     Answered,
 }
 

@@ -64,7 +64,7 @@ pub static PARKED: Table = Table {
     columns: &["source", "topic", "sequence", "event_id", "payload", "since_ms"],
     key: 3,
     serial: false,
-    indexes: &[],
+    indexes: &[Index { name: "since", columns: &[5], only_where: None, unique: false }],
 };
 
 /// HTTP commands by scope and idempotency key, with the answer that was given.
