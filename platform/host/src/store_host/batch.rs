@@ -4,7 +4,7 @@ use bytes::Bytes;
 use contracts::{Headers, Message};
 
 use super::tables::{EFFECTS, INBOX, INPUTS, PARKED, SEQUENCES, TIMERS};
-use crate::ports::store::{OnConflict, Row, Statement, Value};
+use crate::ports::store::{LockMode, LockWait, OnConflict, Row, Statement, Value};
 
 /// A record of the log, as far as it could be read.
 #[derive(Clone, Debug)]
@@ -95,8 +95,10 @@ impl ItemKey {
             Self::Message { source, topic, sequence, .. } => {
                 let key: Vec<Value> = vec![source.as_str().into(), topic.as_str().into()];
                 let next = [key.clone(), vec![Value::from(*sequence as i64 + 1)]].concat();
+                let (mode, wait) = (LockMode::Update, LockWait::Wait);
                 vec![
-                    Statement::Get { table: &SEQUENCES, keys: vec![key] },
+                    // Locked: owner of the partition, former owner and an operator's replay take one at a time.
+                    Statement::Lock { table: &SEQUENCES, keys: vec![key], mode, wait },
                     Statement::Get { table: &PARKED, keys: vec![next] },
                 ]
             }

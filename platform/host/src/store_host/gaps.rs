@@ -35,7 +35,8 @@ pub(super) fn patience_ends_ms(now_ms: i64) -> i64 {
 }
 
 impl<S: Service> StoreHost<S> {
-    /// Asks the sources of old gaps for what is missing. `false` once the lease is lost.
+    /// Asks the sources of old gaps for what is missing, and takes what waits behind closed ones. `false` once the
+    /// lease is lost.
     pub(crate) async fn ask_for_missing(&self, connection: &mut Connection) -> bool {
         let before_ms = patience_ends_ms(self.database_now().as_millisecond());
         let statements = [parked(Some(before_ms), self.settings.page_size)];
@@ -53,6 +54,9 @@ impl<S: Service> StoreHost<S> {
             let taken = last_taken(&mut replies);
             if parked > taken + 1 {
                 self.ask(&source, topic, taken + 1, parked - 1).await;
+            } else {
+                // The gap is closed, and whoever closed it died before it took what had waited.
+                self.take_parked(connection, vec![(source, topic)]).await;
             }
         }
         true

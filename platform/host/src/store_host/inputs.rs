@@ -8,7 +8,7 @@ use contracts::{Headers, Message};
 use super::StoreHost;
 use super::batch::{Batch, Item, ItemKey, PositionGuard};
 use super::connection::Connection;
-use super::execute::{Executed, Replies};
+use super::execute::{Executed, Outcome, Replies};
 use super::tables::{INPUTS, PARKED};
 use crate::ports::log::{LogConsumer, LogEvent, LogRecord};
 use crate::ports::store::{
@@ -188,14 +188,21 @@ impl<S: Service> StoreHost<S> {
     pub(super) async fn take_parked(&self, connection: &mut Connection, mut streams: Vec<(String, String)>) {
         while let Some((source, topic)) = streams.pop() {
             let rows = self.parked_of(connection, &source, &topic).await;
-            let items: Vec<_> = rows.iter().filter_map(|row| self.parked_item(row)).collect();
-            for item in items {
-                if let Executed::Done { successors, .. } =
-                    self.execute(connection, Batch::of(vec![item])).await
-                    && successors.is_empty()
-                {
+            let mut goes_on = false;
+            for item in rows.iter().filter_map(|row| self.parked_item(row)) {
+                let executed = self.execute(connection, Batch::of(vec![item])).await;
+                let Executed::Done { outcomes, successors } = executed else {
+                    unreachable!("only batches with an input position are fenced")
+                };
+                // One that came again through the log is dropped, and says nothing of what is behind it.
+                goes_on = !successors.is_empty() || matches!(outcomes[..], [Outcome::Duplicate(_)]);
+                if !goes_on {
                     break;
                 }
+            }
+            // More is parked than was read at once.
+            if goes_on {
+                streams.push((source, topic));
             }
         }
     }

@@ -37,7 +37,10 @@ pub static OUTBOX: Table = Table {
     ],
     key: 1,
     serial: true,
-    indexes: &[Index { name: "unsent", columns: &[], only_where: Some((10, 0)), unique: false }],
+    indexes: &[
+        Index { name: "unsent", columns: &[], only_where: Some((10, 0)), unique: false },
+        Index { name: "by_stream", columns: &[1, 2, 3], only_where: None, unique: false },
+    ],
 };
 
 /// Input positions: the truth about progress in the log, and the fence against former owners.
