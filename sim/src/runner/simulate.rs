@@ -108,7 +108,9 @@ async fn run(scenario: &Scenario, plan: Plan, seed: u64, watchers: Vec<Box<dyn W
         () = stop.received().fuse() => Vec::new(),
         pending = phases.fuse() => pending,
     };
-    finish(scenario, &world, &platform, &bench, pending)
+    let end = finish(scenario, &world, &platform, &bench, pending);
+    world.shut_down().await;
+    end
 }
 
 fn judges(scenario: &Scenario) -> Judges {

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use host::signal::Signal;
 use invariants::Fact;
 use madsim::runtime::Handle;
+use madsim::task::AbortHandle;
 
 use self::agenda::Agenda;
 use self::network::{Links, Network, NodeIndex};
@@ -42,6 +43,8 @@ pub struct World {
     /// Nodes whose process panicked, for the supervisor.
     panicked: RefCell<Vec<NodeIndex>>,
     panics: Signal,
+    /// The pump and the supervisor.
+    own_tasks: RefCell<Vec<AbortHandle>>,
 }
 
 impl World {
@@ -60,11 +63,23 @@ impl World {
             nodes: RefCell::default(),
             panicked: RefCell::default(),
             panics: Signal::default(),
+            own_tasks: RefCell::default(),
         });
         world.enter();
-        madsim::task::spawn_local(agenda.pump(move |message| network.deliver(message)));
-        madsim::task::spawn_local(world.clone().supervise());
+        let pump = madsim::task::spawn_local(agenda.pump(move |message| network.deliver(message)));
+        let supervisor = madsim::task::spawn_local(world.clone().supervise());
+        world.own_tasks.borrow_mut().extend([pump.abort_handle(), supervisor.abort_handle()]);
         world
+    }
+
+    /// Ends every task. Tasks hold the world and the world holds their wakers: without this a run is never freed.
+    pub async fn shut_down(&self) {
+        self.trace.close();
+        let executor_ids: Vec<_> = self.nodes.borrow().iter().filter_map(NodeSlot::executor_id).collect();
+        executor_ids.into_iter().for_each(|id| self.handle.kill(id));
+        self.own_tasks.borrow_mut().drain(..).for_each(|task| task.abort());
+        // The executor drops what was ended when it is its turn.
+        madsim::task::yield_now().await;
     }
 
     /// True time, nanoseconds since the Unix epoch.

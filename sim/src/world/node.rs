@@ -48,6 +48,12 @@ pub(super) struct NodeSlot {
     failed: Rc<Cell<bool>>,
 }
 
+impl NodeSlot {
+    pub fn executor_id(&self) -> Option<NodeId> {
+        self.executor_id
+    }
+}
+
 /// A running process: what a program gets of the world.
 #[derive(Clone)]
 pub struct Node {

@@ -16,12 +16,19 @@ pub trait Watcher {
 pub struct Trace {
     records: Cell<u64>,
     hash: Cell<u128>,
+    closed: Cell<bool>,
     watchers: RefCell<Vec<Box<dyn Watcher>>>,
 }
 
 impl Trace {
     pub fn watch(&self, watcher: Box<dyn Watcher>) {
         self.watchers.borrow_mut().push(watcher);
+    }
+
+    /// Nothing that happens from now on is part of the run.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.watchers.borrow_mut().clear();
     }
 
     /// Records told so far.
@@ -35,6 +42,9 @@ impl Trace {
     }
 
     pub fn tell(&self, at_ns: i64, node: &str, cause: &str, fact: &Fact) {
+        if self.closed.get() {
+            return;
+        }
         let sequence = self.records.get() + 1;
         self.records.set(sequence);
         let record = Record { sequence, at_ns, node, cause, fact };
