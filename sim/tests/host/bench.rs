@@ -1,4 +1,4 @@
-//! A small world: a broker, a database without standby, two hosts of the counter, somebody outside, a client.
+//! A small world: a broker, a database with its standby, two hosts of the counter, somebody outside, a client.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -39,6 +39,7 @@ pub const POSTGRES: NodeIndex = 1;
 pub const HOSTS: [NodeIndex; 2] = [2, 3];
 const OUTSIDE: NodeIndex = 4;
 const CLIENT: NodeIndex = 5;
+const STANDBY: NodeIndex = 6;
 
 /// Noon of 2026-03-06 UTC.
 const EPOCH_NS: i64 = 1_772_798_400_000_000_000;
@@ -126,7 +127,8 @@ impl Bench {
         let parties = [("notification", HOSTS[..hosts].to_vec())].into_iter().chain(outsiders);
         let directory: Directory = Rc::new(parties.map(|(name, nodes)| (name.to_owned(), nodes)).collect());
         let tables = tables_of(&Counter);
-        let disk = Rc::new(RefCell::new(Server::new(Settings::alone(), ServerRole::Primary, tables)));
+        let server = |role| Rc::new(RefCell::new(Server::new(Settings::default(), role, tables.clone())));
+        let (disk, standby) = (server(ServerRole::Primary), server(ServerRole::Standby));
         let outside = Rc::new(Outside::default());
         let counters = [Rc::<HostCounters>::default(), Rc::default()];
         let client: Rc<RefCell<Option<Node>>> = Rc::default();
@@ -147,10 +149,14 @@ impl Bench {
                 std::future::pending().boxed_local()
             })
         }));
+        programs.push(("postgres/counter/standby", {
+            Rc::new(move |node| database::run_standby(node, POSTGRES, standby.clone()).boxed_local())
+        }));
         for (index, (name, program)) in programs.into_iter().enumerate() {
             assert_eq!(world.add_node(name, NodeClock::default(), program), index);
         }
         assert_eq!(world.node_names()[CLIENT].as_ref(), "client");
+        assert_eq!(world.node_names()[STANDBY].as_ref(), "postgres/counter/standby");
         // Groups form, the lease is taken.
         world.until(EPOCH_NS + 10_000_000_000).await;
         let client = client.borrow().clone().expect("every node has started by now");
@@ -391,7 +397,7 @@ fn sim_log(node: &Node) -> SimLog {
 fn host_program(directory: &Directory, settings: &HostSettings, counters: Rc<HostCounters>) -> Program {
     let (directory, settings) = (directory.clone(), settings.clone());
     Rc::new(move |node| {
-        let database = DatabaseNodes { primary: POSTGRES, standby: None };
+        let database = DatabaseNodes { primary: POSTGRES, standby: Some(STANDBY) };
         let ports = Ports {
             clock: Rc::new(SimClock(node.clone())),
             tasks: Rc::new(SimTasks(node.clone())),
