@@ -130,7 +130,11 @@ fn read_platform(table: &mut Table<'_>) -> Platform {
         unsettled_purchases_count: table.or(
             "unsettled_purchases_count",
             "Whether shares bought and not yet settled may be sold.",
-            Flag,
+            Only {
+                field: Flag,
+                only: false,
+                why: "`no_oversell` and the reference model judge by settled shares only, so far",
+            },
             false,
         ),
     }
