@@ -3,8 +3,9 @@
 //! A line says how long the run is, the level, the place and the message. It leaves out the host's clock and
 //! everything that the executor numbers by itself, so that the logs of two runs can be compared.
 
-use std::fmt;
+use std::io::IsTerminal;
 use std::time::Duration;
+use std::{fmt, io};
 
 use madsim::time::TimeHandle;
 use tracing::{Event, Subscriber};
@@ -13,11 +14,15 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Starts logging for the whole process. Without `RUST_LOG` there is none.
+/// Starts logging for the whole process. Without `RUST_LOG` there is none; the executor's own only where it is named.
 pub fn start() {
     let Ok(directives) = std::env::var("RUST_LOG") else { return };
-    let filter = EnvFilter::builder().parse_lossy(directives);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let mut filter = EnvFilter::builder().parse_lossy(&directives);
+    if !directives.contains("madsim") {
+        filter = filter.add_directive("madsim=info".parse().expect("a constant"));
+    }
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logs = logs.with_ansi(io::stderr().is_terminal());
     // Whoever has started logging before has the right to it.
     let _ = logs.event_format(Virtual).try_init();
 }

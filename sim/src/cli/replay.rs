@@ -1,17 +1,20 @@
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use clap::Args;
 use invariants::Record;
 use scenario::{Calendar, When};
 
-use super::options::{Common, seed, subjects};
+use super::options::{Common, subjects};
 use super::{Failure, out};
 use crate::runner::evidence::Evidence;
 use crate::runner::pool;
 use crate::runner::report::RunReport;
+use crate::runner::seeds::seed;
 use crate::runner::subject::Subject;
 use crate::runner::verdict::Exit;
 use crate::story::Storyteller;
@@ -65,7 +68,9 @@ impl Replay {
         let (sender, entries) = sync_channel(BUFFERED);
         let (run, seed, concern) = (subject.clone(), self.seed, self.concern());
         let ended = pool::detached(move || {
-            let told = Told { teller: Storyteller::new(concern), until_ns, sender: Some(sender) };
+            let line = Line::new(sender);
+            let told = Told { teller: Storyteller::new(concern), until_ns, line: line.clone() };
+            let _hangs_up = HangsUp(line);
             run.run(seed, vec![Box::new(told)])
         });
         let told = print(&entries, file.as_mut())?;
@@ -156,24 +161,58 @@ fn print(entries: &Receiver<Entry>, mut file: Option<&mut File>) -> Result<Story
     Ok(story)
 }
 
+/// The line to the reader. A run's world may outlive it, so the line is cut where the run ends, not where its
+/// watchers do.
+#[derive(Clone)]
+struct Line(Rc<RefCell<Option<SyncSender<Entry>>>>);
+
+impl Line {
+    fn new(sender: SyncSender<Entry>) -> Self {
+        Self(Rc::new(RefCell::new(Some(sender))))
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    fn send(&self, entry: Entry) {
+        let gone = self.0.borrow().as_ref().is_none_or(|sender| sender.send(entry).is_err());
+        if gone {
+            self.cut();
+        }
+    }
+
+    fn cut(&self) {
+        self.0.take();
+    }
+}
+
+/// Cuts the line however the run ends.
+struct HangsUp(Line);
+
+impl Drop for HangsUp {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
 /// Tells records as they happen, to a reader who may leave.
 struct Told {
     teller: Storyteller,
     until_ns: Option<i64>,
-    sender: Option<SyncSender<Entry>>,
+    line: Line,
 }
 
 impl Watcher for Told {
     fn see(&mut self, record: &Record<'_>) {
-        let Some(sender) = &self.sender else { return };
-        let entry = match self.until_ns {
-            Some(until_ns) if record.at_ns > until_ns => Some(Entry::Stop),
-            _ => self.teller.tell(record).map(Entry::Text),
-        };
-        let last = matches!(entry, Some(Entry::Stop));
-        let gone = entry.is_some_and(|entry| sender.send(entry).is_err());
-        if last || gone {
-            self.sender = None;
+        if !self.line.is_open() {
+            return;
+        }
+        if self.until_ns.is_some_and(|until_ns| record.at_ns > until_ns) {
+            self.line.send(Entry::Stop);
+            self.line.cut();
+        } else if let Some(text) = self.teller.tell(record) {
+            self.line.send(Entry::Text(text));
         }
     }
 }

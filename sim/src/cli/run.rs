@@ -5,12 +5,13 @@ use std::time::Duration;
 use clap::Args;
 use outside::plan::PlanError;
 
-use super::options::{Common, Format, Seeds, seed, subjects, time_span};
+use super::options::{Common, Format, subjects, time_span};
 use super::{Failure, out};
 use crate::runner::batch::{Batch, BatchSettings};
 use crate::runner::determinism;
 use crate::runner::pool::{self, PoolSettings, Task};
 use crate::runner::report::plan_fault;
+use crate::runner::seeds::{Seeds, seed};
 use crate::runner::simulate::End;
 use crate::runner::subject::Subject;
 use crate::runner::tracefile::TraceFile;

@@ -1,7 +1,7 @@
 //! The evidence of a failure: the run once more, with a recorder attached.
 //!
 //! Nothing of a run is kept, so a failure is replayed twice: once for which record led to which, once for the text of
-//! those that matter. The chain ends at a client's request, a timer, or what the opening brought.
+//! those that matter. The chain goes back to clients' requests, or to what the opening brought.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,8 +82,7 @@ impl Tree {
     fn see(&mut self, record: &Record<'_>, concern: &mut Concern) {
         match record.fact {
             Fact::Committed(committed) => {
-                let mut causes: Vec<String> =
-                    concern.causes(committed).into_iter().map(str::to_owned).collect();
+                let mut causes = concern.causes(committed);
                 if causes.is_empty() {
                     causes.push(record.cause.to_owned());
                 }

@@ -165,10 +165,13 @@ impl<T: Send + 'static> Pool<'_, T> {
             Err(RecvTimeoutError::Disconnected) => unreachable!("the pool holds a sender itself"),
         }
         let Some(limit) = self.settings.wall_limit else { return };
-        let over = self.running.extract_if(.., |_, stopwatch| stopwatch.elapsed() > limit);
-        for (number, stopwatch) in over {
-            self.done.insert(number, Finished { ended: Ended::OverLimit(limit), wall: stopwatch.elapsed() });
-        }
+        self.running.retain(|number, stopwatch| {
+            let wall = stopwatch.elapsed();
+            if wall > limit {
+                self.done.insert(*number, Finished { ended: Ended::OverLimit(limit), wall });
+            }
+            wall <= limit
+        });
     }
 }
 

@@ -35,7 +35,8 @@ impl Concern {
 
     /// A trade from its request to its last notice.
     pub fn trade(id: &str) -> Self {
-        let legs = ["buyer", "seller", "return"].map(|leg| PaymentLegId::new(&format!("{id}/{leg}")));
+        // Payment hashes the leg's id with a dot for the slash, for ids of the model have none.
+        let legs = ["buyer", "seller", "return"].map(|leg| PaymentLegId::new(&format!("{id}.{leg}")));
         let attempts =
             |leg: PaymentLegId| (0..=ATTEMPTS_MAX).map(move |attempt| uetr(&leg, attempt).to_string());
         let references = legs.into_iter().flatten().flat_map(attempts);
@@ -67,12 +68,18 @@ impl Concern {
         }
     }
 
-    /// The causes of those events and messages of a commit that are of concern.
-    pub fn causes<'c>(&mut self, committed: &'c Committed) -> Vec<&'c str> {
-        let events = committed.events.iter().filter(|row| self.of_event(row)).map(|row| row.cause.as_str());
-        let mut causes: Vec<&str> = events.collect();
+    /// What led to those events and messages of a commit that are of concern, by id. What a timer or an effect led to
+    /// follows from the event before it in the same stream.
+    pub fn causes(&mut self, committed: &Committed) -> Vec<String> {
+        let mut causes = Vec::new();
+        for row in committed.events.iter().filter(|row| self.of_event(row)) {
+            causes.push(row.cause.clone());
+            if row.version > 1 && (row.cause.starts_with("timer/") || row.cause.starts_with("effect/")) {
+                causes.push(format!("{}/{}@{}", committed.database, row.stream, row.version - 1));
+            }
+        }
         let outbox = committed.outbox.iter().filter(|row| self.of_message(row));
-        causes.extend(outbox.map(|row| row.headers.cause.as_str()));
+        causes.extend(outbox.map(|row| row.headers.cause.clone()));
         causes
     }
 
