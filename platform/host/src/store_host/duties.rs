@@ -11,7 +11,7 @@ use futures::FutureExt;
 use model::Timestamp;
 
 use super::connection::{Connection, LEASE};
-use super::execute::Replies;
+use super::replies::Replies;
 use super::tables::LEASES;
 use super::{StoreHost, effects, gaps, later, relay, timers};
 use crate::ports::store::{Isolation, OnConflict, Role, Row, Statement, StoreError, Value};

@@ -8,13 +8,15 @@ use model::Timestamp;
 use super::batch::{Batch, Item, ItemKey, PositionGuard};
 use super::cache::Cached;
 use super::connection::Connection;
+use super::fate::{Fate, sort_items};
+use super::replies::Replies;
 use super::tables::{EVENTS, HEADS};
 use super::writes::{Head, Writes};
 use super::{StoreHost, count};
 use crate::decision::{Decision, Reject};
 use crate::http_api::Problem;
 use crate::ports::store::{
-    Isolation, LockMode, LockWait, OnConflict, Reply, Row, Scan, Statement, StoreError, Value,
+    Isolation, LockMode, LockWait, OnConflict, Reply, Scan, Statement, StoreError, Value,
 };
 use crate::service::{Access, Lookup, LookupKind, LookupResult, Service, StreamId, View};
 use contracts::stored::Payload;
@@ -368,71 +370,6 @@ impl<S: Service> StoreHost<S> {
     }
 }
 
-/// What the guards say about an item.
-enum Fate {
-    Take,
-    Duplicate(Option<StoredAnswer>),
-    KeyReused,
-    Park,
-    Dead,
-}
-
-struct Sorted {
-    fates: Vec<Fate>,
-    successors: Vec<(String, String)>,
-}
-
-fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
-    let mut sorted = Sorted { fates: Vec::with_capacity(batch.items.len()), successors: Vec::new() };
-    // Within a batch a message's predecessor can stand right before it.
-    let mut last_taken: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for item in &batch.items {
-        let fate = match &item.key {
-            ItemKey::Message { source, topic, sequence, .. } => {
-                let stored = replies.rows().first().map_or(0, |row| row[2].as_int() as u64);
-                let has_successor = !replies.rows().is_empty();
-                let last = last_taken.entry((source, topic)).or_insert(stored);
-                if *sequence <= *last {
-                    Fate::Duplicate(None)
-                } else if *sequence == *last + 1 {
-                    *last = *sequence;
-                    if has_successor {
-                        sorted.successors.push((source.clone(), topic.clone()));
-                    }
-                    Fate::Take
-                } else {
-                    Fate::Park
-                }
-            }
-            ItemKey::Dead { .. } => Fate::Dead,
-            ItemKey::Http { hash, .. } => {
-                let inserted = replies.changed() == 1;
-                let row = replies.rows().pop();
-                if inserted { Fate::Take } else { repeated_request(row, *hash) }
-            }
-            ItemKey::Timer { .. } | ItemKey::Effect { .. } => match replies.changed() {
-                1 => Fate::Take,
-                _ => Fate::Duplicate(None),
-            },
-        };
-        sorted.fates.push(fate);
-    }
-    sorted
-}
-
-/// The fate of an HTTP command whose inbox row was there before.
-fn repeated_request(row: Option<Row>, hash: i64) -> Fate {
-    let Some(row) = row else {
-        // Expired between the two statements: as good as never seen, and refused once.
-        return Fate::KeyReused;
-    };
-    if row[2].as_int() != hash {
-        return Fate::KeyReused;
-    }
-    let status = u16::try_from(row[3].as_int()).expect("the status column holds HTTP status codes");
-    Fate::Duplicate(Some(StoredAnswer { status, body: row[4].as_bytes().clone() }))
-}
-
 pub(super) fn lookup_statement(lookup: &Lookup) -> Statement {
     match lookup.kind {
         LookupKind::Count => {
@@ -443,45 +380,6 @@ pub(super) fn lookup_statement(lookup: &Lookup) -> Statement {
         LookupKind::Rows { limit } => {
             let Lookup { table, index, prefix, after, up_to, .. } = lookup.clone();
             Statement::Scan(Scan { table, index, prefix, after, up_to, limit })
-        }
-    }
-}
-
-/// Replies in the order of their statements. A reply of another kind is a programmer error.
-pub(crate) struct Replies(pub std::vec::IntoIter<Reply>);
-
-impl Replies {
-    fn next(&mut self) -> Reply {
-        self.0.next().expect("one reply per statement")
-    }
-
-    /// The transaction's id and the database's time.
-    pub fn begun(&mut self) -> (u64, Timestamp) {
-        match self.next() {
-            Reply::Begun { transaction, now } => (transaction, now),
-            other => panic!("expected the begin's reply, got {other:?}"),
-        }
-    }
-
-    pub fn changed(&mut self) -> u64 {
-        match self.next() {
-            Reply::Changed(rows) => rows,
-            other => panic!("expected a row count, got {other:?}"),
-        }
-    }
-
-    pub fn rows(&mut self) -> Vec<Row> {
-        match self.next() {
-            Reply::Rows(rows) => rows,
-            other => panic!("expected rows, got {other:?}"),
-        }
-    }
-
-    pub fn lookup(&mut self) -> LookupResult {
-        match self.next() {
-            Reply::Rows(rows) => LookupResult::Rows(rows),
-            Reply::Count(count) => LookupResult::Count(count),
-            other => panic!("expected a lookup's reply, got {other:?}"),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::StoreHost;
 use super::connection::Connection;
-use super::execute::Replies;
 use super::operations::{Republication, republication_request};
+use super::replies::Replies;
 use super::tables::{PARKED, SEQUENCES};
 use crate::ports::store::{Row, Scan, Statement, Value};
 use crate::service::Service;

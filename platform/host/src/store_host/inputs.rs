@@ -8,7 +8,8 @@ use contracts::{Headers, Message};
 use super::StoreHost;
 use super::batch::{Batch, Item, ItemKey, PositionGuard};
 use super::connection::Connection;
-use super::execute::{Executed, Outcome, Replies};
+use super::execute::{Executed, Outcome};
+use super::replies::Replies;
 use super::tables::{INPUTS, PARKED};
 use crate::ports::log::{LogConsumer, LogEvent, LogRecord};
 use crate::ports::store::{
