@@ -127,6 +127,17 @@ fn a_gap_parks_what_follows_and_then_all_flows_in_order() {
 }
 
 #[test]
+fn messages_that_overtook_each_other_flow_at_once() {
+    bench::run(1, async |bench: Bench| {
+        // All in one fetch: the gap opens and closes within a batch.
+        bench.send(&[("x", 1), ("x", 4), ("x", 3), ("x", 2), ("x", 5)]).await;
+        bench.eventually(DONE, "x flows", || bench.taken() == [("x", 5)]).await;
+        assert_eq!(bench.added("x"), [1, 2, 3, 4, 5]);
+        assert_eq!(bench.rows("parked"), 0);
+    });
+}
+
+#[test]
 fn more_parked_messages_than_a_page_flow_too() {
     let settings = HostSettings { page_size: 3, ..HostSettings::default() };
     bench::run_with(1, settings, async |bench: Bench| {

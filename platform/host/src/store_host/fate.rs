@@ -1,6 +1,6 @@
 //! What the guards' replies say about each item of a batch: take it, or why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::{Batch, ItemKey};
 use super::execute::StoredAnswer;
@@ -26,6 +26,8 @@ pub fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
     let mut sorted = Sorted { fates: Vec::with_capacity(batch.items.len()), successors: Vec::new() };
     // Within a batch a message's predecessor can stand right before it.
     let mut last_taken: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    // ... and its successor before it: relays overtake each other.
+    let mut parked: BTreeSet<(&str, &str, u64)> = BTreeSet::new();
     for item in &batch.items {
         let fate = match &item.key {
             ItemKey::Message { source, topic, sequence, .. } => {
@@ -36,11 +38,12 @@ pub fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
                     Fate::Duplicate(None)
                 } else if *sequence == *last + 1 {
                     *last = *sequence;
-                    if has_successor {
+                    if has_successor || parked.contains(&(source, topic, *sequence + 1)) {
                         sorted.successors.push((source.clone(), topic.clone()));
                     }
                     Fate::Take
                 } else {
+                    parked.insert((source, topic, *sequence));
                     Fate::Park
                 }
             }
