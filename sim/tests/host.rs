@@ -199,6 +199,24 @@ fn what_was_published_is_published_again_on_request() {
 }
 
 #[test]
+fn what_cannot_be_decoded_is_kept_aside_and_only_its_stream_waits() {
+    bench::run(2, async |bench: Bench| {
+        bench.send(&[("x", 1)]).await;
+        bench.send_unreadable("x", 2).await;
+        bench.send(&[("x", 3), ("y", 1), ("y", 2)]).await;
+        bench.eventually(DONE, "y flows, x stands", || bench.taken() == [("x", 1), ("y", 2)]).await;
+        assert_eq!((bench.rows("dead_letters"), bench.rows("parked")), (1, 1));
+        let (status, letters) = bench.get("dead-letters").await;
+        let letter = &letters["deadLetters"][0];
+        assert_eq!((status, &letter["source"], &letter["sequence"]), (200, &json!("payment/x"), &json!(2)));
+        let (status, problem) =
+            bench.post(&format!("dead-letters/{}/replay", letter["id"]), "-", &json!({})).await;
+        assert_eq!((status, &problem["title"]), (409, &json!("still dead")));
+        assert_eq!(bench.rows("dead_letters"), 1);
+    });
+}
+
+#[test]
 fn a_message_that_comes_again_is_dropped() {
     bench::run(1, async |bench: Bench| {
         bench.send(&[("x", 1), ("x", 1), ("x", 2)]).await;

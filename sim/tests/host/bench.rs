@@ -211,10 +211,14 @@ impl Bench {
         self.call(request.expect("a plain request")).await
     }
 
+    pub async fn get(&self, what: &str) -> (u16, Value) {
+        let request = Request::get(format!("/api/v1/{what}")).body(Bytes::new());
+        self.call(request.expect("a plain request")).await
+    }
+
     /// What a client reads.
     pub async fn value(&self, name: &str) -> u64 {
-        let request = Request::get(format!("/api/v1/counters/{name}")).body(Bytes::new());
-        let (_, body) = self.call(request.expect("a plain request")).await;
+        let (_, body) = self.get(&format!("counters/{name}")).await;
         body["value"].as_u64().expect("a number")
     }
 
@@ -224,22 +228,18 @@ impl Bench {
         let records = messages.iter().map(|(stream, sequence)| {
             let amount = sequence.to_string();
             let event = PaymentEvent { debtor: (*stream).to_owned(), amount, ..PaymentEvent::default() };
-            let headers = Headers {
-                source: format!("payment/{stream}"),
-                sequence: *sequence,
-                event_id: format!("payment/{stream}@{sequence}"),
-                schema_version: contracts::SCHEMA_VERSION,
-                ..Headers::default()
-            };
-            OutRecord {
-                topic: topics::PAYMENT_EVENTS,
-                key: (*stream).to_owned().into(),
-                value: Message::from(event).encode(),
-                headers: headers.to_pairs(),
-                timestamp_ms: EPOCH_NS / 1_000_000,
-            }
+            record(stream, *sequence, Message::from(event).encode())
         });
-        let sent = self.log.producer().send(records.collect()).await;
+        self.append(records.collect()).await;
+    }
+
+    /// The same, with a payload that is no message.
+    pub async fn send_unreadable(&self, stream: &str, sequence: u64) {
+        self.append(vec![record(stream, sequence, Bytes::from_static(b"\xff\xff"))]).await;
+    }
+
+    async fn append(&self, records: Vec<OutRecord>) {
+        let sent = self.log.producer().send(records).await;
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     }
 
@@ -354,6 +354,24 @@ impl Outside {
         let status = if self.known.borrow().contains(&path) { StatusCode::OK } else { StatusCode::NOT_FOUND };
         let response = Response::builder().status(status).body(Bytes::new()).expect("a plain response");
         step.is_none().then_some(response)
+    }
+}
+
+/// A record of another service's source stream; one key per stream, so that they keep their order.
+fn record(stream: &str, sequence: u64, value: Bytes) -> OutRecord {
+    let headers = Headers {
+        source: format!("payment/{stream}"),
+        sequence,
+        event_id: format!("payment/{stream}@{sequence}"),
+        schema_version: contracts::SCHEMA_VERSION,
+        ..Headers::default()
+    };
+    OutRecord {
+        topic: topics::PAYMENT_EVENTS,
+        key: stream.to_owned().into(),
+        value,
+        headers: headers.to_pairs(),
+        timestamp_ms: EPOCH_NS / 1_000_000,
     }
 }
 
