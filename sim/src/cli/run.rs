@@ -54,7 +54,7 @@ pub struct Run {
     check_determinism: bool,
 
     /// Write what is told of each run into this folder, as JSON and as text
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["plan", "check_determinism"])]
     report: Option<PathBuf>,
 
     /// Stop after so many runs have failed

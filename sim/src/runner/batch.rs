@@ -111,6 +111,7 @@ impl Batch {
                 && self.tally.not_found(number)
             {
                 writeln!(out, "\n{}: no seed violated {invariant}", subject.file.display())?;
+                writeln!(out, "  reproduce  {}", subject.command("run", self.settings.first_seed))?;
             }
         }
         for report in &self.in_full {

@@ -298,3 +298,177 @@ fn simulated(ns: u64) -> String {
         _ => format!("{days}d {}h", hours % 24),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use invariants::{Pending, Violation};
+    use scenario::Expect;
+
+    use super::super::subject::catalogue;
+    use super::*;
+
+    const SMALL: &str = r#"
+name = "small"
+about = "A small day."
+
+[market]
+venue = "XNYS"
+start = "2026-03-06T08:00"
+instruments = 5
+accounts = 20
+opening = { cash = "1000.00", shares = 10 }
+"#;
+
+    fn report(finished: Ended<Result<End, PlanError>>) -> RunReport {
+        let scenario = scenario::load_str("small.toml", SMALL, &catalogue(), &[]);
+        let scenario = scenario.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let subject = Subject { file: "scenarios/small.toml".into(), overrides: Vec::new(), scenario };
+        let wall = Duration::from_millis(1_250);
+        RunReport::of(Arc::new(subject), 7, Finished { ended: finished, wall })
+    }
+
+    fn broken() -> End {
+        let violation = Violation::new("A001 holds 3 I01 and has promised 5");
+        let violation = violation.about(["A001", "I01"]).seen_at([12, 40]);
+        let at_ns = 1_772_810_100_123_000_000;
+        let mut counts = Counts::default();
+        (counts.orders, counts.trades, counts.settled, counts.rejected) = (9, 8, 6, 1);
+        End {
+            violations: vec![Broken { invariant: "no_oversell", at_ns, record: 40, violation }],
+            counts,
+            trace_hash: 0xabc,
+            records: 41,
+            messages: 300,
+            wakeups: 500,
+            simulated_ns: 95_400_000_000_000,
+            ..End::default()
+        }
+    }
+
+    #[test]
+    fn json() {
+        let shown: serde_json::Value =
+            serde_json::from_str(&report(Ended::Returned(Ok(broken()))).to_json()).expect("it is JSON");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&shown).expect("it was JSON"), @r#"
+        {
+          "counts": {
+            "carried": 0,
+            "conflicts": 0,
+            "failed": 0,
+            "faults": 0,
+            "orders": 9,
+            "rejected": 1,
+            "restarts": 0,
+            "settled": 6,
+            "trades": 8
+          },
+          "messages": 300,
+          "missing_marks": [],
+          "pending": [],
+          "records": 41,
+          "scenario": "small",
+          "seed": 7,
+          "sim_seconds": 95400.0,
+          "trace_hash": "00000000000000000000000000000abc",
+          "unknown": [],
+          "verdict": "violation",
+          "violations": [
+            {
+              "at": "2026-03-06T10:15:00.123-05:00",
+              "evidence": [
+                12,
+                40
+              ],
+              "invariant": "no_oversell",
+              "record": 40,
+              "subjects": [
+                "A001",
+                "I01"
+              ],
+              "why": "A001 holds 3 I01 and has promised 5"
+            }
+          ],
+          "wakeups": 500,
+          "wall_seconds": 1.25
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_line() {
+        insta::assert_snapshot!(report(Ended::Returned(Ok(broken()))).line(), @r"
+        VIOLATION        small seed 7: no_oversell at record 40  8 trades: 6 settled, 0 failed; 1 rejected  41 records  00000000000000000000000000000abc  26h 30m in 1.25 s
+        ");
+        insta::assert_snapshot!(report(Ended::Returned(Ok(End::default()))).line(), @r"
+        pass             small seed 7  0 trades: 0 settled, 0 failed; 0 rejected  0 records  00000000000000000000000000000000  0s in 1.25 s
+        ");
+    }
+
+    #[test]
+    fn a_failure_in_full() {
+        let evidence = Evidence {
+            lines: vec!["      12  promised 3".to_owned(), "      40  promised 2".to_owned()],
+            faults: vec!["failover on postgres/position".to_owned()],
+        };
+        insta::assert_snapshot!(report(Ended::Returned(Ok(broken()))).failure(&evidence), @r"
+        VIOLATION small seed 7
+          invariant  no_oversell at Fri 2026-03-06 10:15:00.123, record 40
+          why        A001 holds 3 I01 and has promised 5
+          about      A001, I01
+          evidence
+                  12  promised 3
+                  40  promised 2
+          faults     failover on postgres/position
+          reproduce  cargo sim run scenarios/small.toml --seed 7
+        ");
+    }
+
+    #[test]
+    fn pending_trades_are_a_violation_and_anything_else_is_unsettled() {
+        let pending = |what: &str| Pending { what: what.to_owned(), why: "waits for clearing".to_owned() };
+        let trades = End { pending: vec![pending("trade T-1"), pending("trade T-2")], ..broken() };
+        let trades = End { violations: Vec::new(), ..trades };
+        let told = report(Ended::Returned(Ok(trades)));
+        assert_eq!((told.verdict, told.weight.alone()), (Verdict::Violation, Exit::Violated));
+        let violation = &told.end.violations[0];
+        let why = "2 trades never ended, first trade T-1: waits for clearing";
+        assert_eq!((violation.invariant, violation.violation.why.as_str()), ("every_trade_terminates", why));
+        assert_eq!(local(violation.at_ns).to_string(), "2026-03-07T10:30:00-05:00[America/New_York]");
+
+        let machinery = End { pending: vec![pending("payment: messages to publish")], ..End::default() };
+        let told = report(Ended::Returned(Ok(machinery)));
+        assert_eq!((told.verdict, told.weight.alone()), (Verdict::Unsettled, Exit::Unsettled));
+        insta::assert_snapshot!(told.failure(&Evidence::default()), @r"
+        UNSETTLED small seed 7
+          pending
+            payment: messages to publish: waits for clearing
+          reproduce  cargo sim run scenarios/small.toml --seed 7
+        ");
+    }
+
+    #[test]
+    fn what_did_not_end_is_an_error() {
+        let panicked = report(Ended::Panicked("no such node at world.rs:7".to_owned()));
+        assert_eq!((panicked.verdict, panicked.weight.alone()), (Verdict::Error, Exit::Fault));
+        insta::assert_snapshot!(panicked.failure(&Evidence::default()), @r"
+        ERROR small seed 7
+          panicked: no such node at world.rs:7
+          hint: a panic outside of any node is a fault of Bellwether, or of code plugged into it
+          reproduce  cargo sim run scenarios/small.toml --seed 7
+        ");
+        let late = report(Ended::OverLimit(Duration::from_secs(300)));
+        assert_eq!(late.line(), "ERROR            small seed 7: did not end within 300s of wall time");
+        let file = PlanError::File { file: "a.csv".to_owned(), why: "not found".to_owned() };
+        assert_eq!(report(Ended::Returned(Err(file))).weight.alone(), Exit::Invalid);
+    }
+
+    #[test]
+    fn a_canary_that_was_met_is_no_failure() {
+        let mut told = report(Ended::Returned(Ok(End::default())));
+        let mut subject = Subject::clone(&told.subject);
+        subject.scenario.expect = Expect::Violation("no_oversell".to_owned());
+        let finished = Finished { ended: Ended::Returned(Ok(broken())), wall: told.wall };
+        told = RunReport::of(Arc::new(subject), 7, finished);
+        assert_eq!((told.verdict, told.is_failure(), told.word()), (Verdict::Violation, false, "met"));
+    }
+}
