@@ -9,7 +9,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for repeated in ["TradeNovated", "LedgerEvent", "ClearingStored", "LedgerStored"] {
         config.type_attribute(format!(".bellwether.v1.{repeated}"), "#[derive(Eq, Hash)]");
     }
-    config
-        .compile_fds(descriptors)?;
+    config.compile_fds(descriptors)?;
     Ok(())
 }

@@ -7,8 +7,9 @@ mod support;
 use std::collections::BTreeMap;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use model::Decimal;
 use outside::plan::{Ask, Plan};
-use rust_decimal::Decimal;
+
 use sim::runner::pool;
 use sim::runner::subject::{Subject, catalogue};
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::message::DecodeError;
 use crate::events::*;
+use crate::message::DecodeError;
 
 /// A service's stored event: the protobuf envelope of one kind of service, with a name per variant.
 macro_rules! stored {

@@ -31,11 +31,7 @@ impl Counts {
         match record.fact {
             Fact::Request(_) => self.orders += 1,
             Fact::FaultBegan { .. } => self.faults += 1,
-            Fact::NodeStarted => {
-                if !self.nodes.insert(record.node.to_owned()) {
-                    self.restarts += 1;
-                }
-            }
+            Fact::NodeStarted if !self.nodes.insert(record.node.to_owned()) => self.restarts += 1,
             Fact::Committed(committed) => {
                 committed
                     .events

@@ -34,7 +34,7 @@ impl Evidence {
     pub fn of(subject: &Arc<Subject>, seed: u64, broken: &Broken) -> Self {
         let (subject, broken) = (subject.clone(), broken.clone());
         let replay = move || {
-            let about = broken.violation.subjects.clone();
+            let about = about(&broken);
             let tree: Rc<RefCell<Tree>> = Rc::default();
             let watcher =
                 Recorder { tree: tree.clone(), concern: Concern::any_of(&about), until: broken.record };
@@ -59,6 +59,13 @@ impl Evidence {
     }
 }
 
+/// Whom the evidence follows. Where nothing broke at a record, as with trades that never end: the first of them.
+fn about(broken: &Broken) -> Vec<String> {
+    let subjects = &broken.violation.subjects;
+    let first_only = broken.violation.evidence.is_empty();
+    subjects.iter().take(if first_only { 1 } else { subjects.len() }).cloned().collect()
+}
+
 fn shortened(mut lines: Vec<String>) -> Vec<String> {
     if lines.len() > SHOWN_MAX {
         let cut = lines.len() - SHOWN_MAX;
@@ -76,6 +83,8 @@ struct Tree {
     /// By record: the ids of what led to it.
     causes: BTreeMap<u64, Vec<String>>,
     faults: BTreeMap<u32, String>,
+    /// The last commit that was about the subjects.
+    latest: Option<u64>,
 }
 
 impl Tree {
@@ -83,7 +92,9 @@ impl Tree {
         match record.fact {
             Fact::Committed(committed) => {
                 let mut causes = concern.causes(committed);
-                if causes.is_empty() {
+                if !causes.is_empty() {
+                    self.latest = Some(record.sequence);
+                } else {
                     causes.push(record.cause.to_owned());
                 }
                 causes.sort_unstable();
@@ -111,10 +122,12 @@ impl Tree {
         }
     }
 
-    /// The evidence, where it broke, and whatever led to each of them.
+    /// The evidence, or else the latest of the subjects, and whatever led to each of them.
     fn chain(&self, broken: &Broken) -> BTreeSet<u64> {
         let mut open: Vec<u64> = broken.violation.evidence.clone();
-        open.push(broken.record);
+        if open.is_empty() {
+            open.push(self.latest.unwrap_or(broken.record));
+        }
         let mut chain = BTreeSet::new();
         while let Some(record) = open.pop() {
             if chain.insert(record) {

@@ -12,9 +12,9 @@ use model::Timestamp;
 
 use super::connection::{Connection, LEASE};
 use super::replies::Replies;
-use super::tables::LEASES;
+use super::tables::{INBOX, LEASES};
 use super::{StoreHost, effects, gaps, later, relay, timers};
-use crate::ports::store::{Isolation, OnConflict, Role, Row, Statement, StoreError, Value};
+use crate::ports::store::{Isolation, OnConflict, Role, Row, Scan, Statement, StoreError, Value};
 use crate::service::Service;
 use crate::signal::Signal;
 
@@ -269,6 +269,7 @@ impl<S: Service> StoreHost<S> {
                 timers::due_timers(Some(now), 1),
                 effects::due_effects(Some(now), 1),
                 gaps::parked(Some(gaps::patience_ends_ms(now.as_millisecond())), 1),
+                expired_requests(now, self.settings.page_size),
             ];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
             for signal in [&self.duties.relay, &self.duties.timers, &self.duties.effects] {
@@ -276,7 +277,14 @@ impl<S: Service> StoreHost<S> {
                     signal.send();
                 }
             }
-            if !replies.rows().is_empty() && !self.ask_for_missing(&mut connection).await {
+            let (gaps, expired) = (replies.rows(), replies.rows());
+            if !expired.is_empty() {
+                let deletes: Vec<Statement> = expired.iter().map(forget_request).collect();
+                if self.on_duty(&mut connection, &deletes).await.is_none() {
+                    return;
+                }
+            }
+            if !gaps.is_empty() && !self.ask_for_missing(&mut connection).await {
                 return;
             }
         }
@@ -290,4 +298,20 @@ impl<S: Service> StoreHost<S> {
             _ = self.ports.clock.sleep_until(self.database_clock.get().on_node(due)).fuse() => {}
         }
     }
+}
+
+/// Inbox rows whose time is over: their keys may be used anew.
+fn expired_requests(now: Timestamp, limit: usize) -> Statement {
+    Statement::Scan(Scan {
+        table: &INBOX,
+        index: Some("expires"),
+        prefix: Vec::new(),
+        after: None,
+        up_to: Some(Value::Int(now.as_millisecond())),
+        limit,
+    })
+}
+
+fn forget_request(row: &Row) -> Statement {
+    Statement::DeleteIf { table: &INBOX, key: row[..2].to_vec(), expected: Vec::new() }
 }

@@ -88,9 +88,19 @@ impl<S: Service> StoreHost<S> {
                 return;
             }
             if in_flight.insert(row[0].as_text().to_owned()) {
-                calls.push(self.call(Stored::from_row(row)).boxed_local());
+                let stored = self.still_valid(Stored::from_row(row));
+                calls.push(self.call(stored).boxed_local());
             }
         }
+    }
+
+    /// What may no longer be sent is asked about: only the other party's clock makes the end definite.
+    fn still_valid(&self, stored: Stored) -> Stored {
+        let over = stored.effect.valid_until.is_some_and(|until| self.database_now() > until);
+        if over && self.service.effect_can_be_queried(&stored.effect) {
+            return Stored { step: EffectStep::Query, ..stored };
+        }
+        stored
     }
 
     async fn call(&self, stored: Stored) -> Called {

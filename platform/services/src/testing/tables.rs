@@ -35,7 +35,10 @@ impl Tables {
 
     pub fn look_up(&self, lookup: &Lookup) -> LookupResult {
         let table = lookup.table;
-        let index = lookup.index.map(|name| table.index(name));
+        let index = lookup.index.map(|name| {
+            let index = table.indexes.iter().find(|index| index.name == name);
+            index.unwrap_or_else(|| panic!("table {} has no index {name}", table.name))
+        });
         let columns: Vec<usize> = match index {
             Some(index) => index.columns.iter().copied().chain(0..table.key).collect(),
             None => (0..table.key).collect(),
