@@ -4,7 +4,7 @@
 //! those that matter. The chain goes back to clients' requests, or to what the opening brought.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ use crate::world::trace::Watcher;
 
 /// Most records of a chain that are shown; the first and the last ones.
 const SHOWN_MAX: usize = 40;
+
+/// Commits that stand for the evidence where there is none: several, for a trade moves on in services beside each other.
+const LATEST_MAX: usize = 4;
 
 /// What a reader is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,8 +86,8 @@ struct Tree {
     /// By record: the ids of what led to it.
     causes: BTreeMap<u64, Vec<String>>,
     faults: BTreeMap<u32, String>,
-    /// The last commit that was about the subjects.
-    latest: Option<u64>,
+    /// The latest commits that were about the subjects.
+    latest: VecDeque<u64>,
 }
 
 impl Tree {
@@ -93,7 +96,10 @@ impl Tree {
             Fact::Committed(committed) => {
                 let mut causes = concern.causes(committed);
                 if !causes.is_empty() {
-                    self.latest = Some(record.sequence);
+                    self.latest.push_back(record.sequence);
+                    if self.latest.len() > LATEST_MAX {
+                        self.latest.pop_front();
+                    }
                 } else {
                     causes.push(record.cause.to_owned());
                 }
@@ -126,7 +132,7 @@ impl Tree {
     fn chain(&self, broken: &Broken) -> BTreeSet<u64> {
         let mut open: Vec<u64> = broken.violation.evidence.clone();
         if open.is_empty() {
-            open.push(self.latest.unwrap_or(broken.record));
+            open.extend(&self.latest);
         }
         let mut chain = BTreeSet::new();
         while let Some(record) = open.pop() {

@@ -232,7 +232,7 @@ impl RunReport {
         }
         if !end.violations.is_empty() {
             let _ = writeln!(out, "  evidence");
-            out.extend(evidence.lines.iter().map(|line| format!("    {line}\n")));
+            out.extend(evidence.lines.iter().map(|line| format!("    {}\n", line.replace('\n', "\n    "))));
             let none = ["none active".to_owned()];
             let faults = if evidence.faults.is_empty() { &none[..] } else { &evidence.faults };
             let _ = writeln!(out, "  faults     {}", faults.join(", "));
