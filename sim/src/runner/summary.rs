@@ -51,7 +51,7 @@ impl Summary {
         let mut walls = self.walls.clone();
         walls.sort_unstable();
         let seconds = |wall: Option<&Duration>| wall.map_or(0.0, Duration::as_secs_f64);
-        let (median, most) = (seconds(walls.get(walls.len() / 2)), seconds(walls.last()));
+        let (median, most) = (seconds(walls.get(walls.len().saturating_sub(1) / 2)), seconds(walls.last()));
         let canary = if self.met + self.not_found > 0 { format!("{} met", self.met) } else { String::new() };
         let hours = self.simulated.as_secs() / 3600;
         [
