@@ -33,7 +33,9 @@ pub struct EdgeHost<E: Edge> {
 impl<E: Edge> EdgeHost<E> {
     pub fn new(edge: E, instance: &str, ports: Ports) -> Rc<Self> {
         let router = edge.router();
-        Rc::new(Self { edge, instance: instance.to_owned(), ports, router, requests: Cell::new(0) })
+        // Numbers begin again with each process: its own word keeps request ids apart.
+        let instance = format!("{instance}/{:08x}", ports.entropy.next_u64() as u32);
+        Rc::new(Self { edge, instance, ports, router, requests: Cell::new(0) })
     }
 
     /// Serves until the process ends. Requests wait beside each other.

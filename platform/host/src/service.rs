@@ -284,7 +284,7 @@ pub trait Service: 'static {
         false
     }
 
-    /// Timers to arm when an instance starts, if they are not armed: periodic work.
+    /// Timers to arm when an instance takes over the duties, if they are not armed: periodic work.
     fn standing_timers(&self, _now: Timestamp) -> Vec<(String, Timestamp)> {
         Vec::new()
     }

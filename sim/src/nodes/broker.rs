@@ -27,14 +27,13 @@ pub async fn run(node: Node, cluster: Cluster, place: usize) {
     loop {
         let due_ms = cluster[place].borrow().next_deadline();
         deadline.set_in(due_ms.map(|due| ahead_ns(&node, due)));
-        let now = node.clock_ns().div_euclid(1_000_000);
         futures::select_biased! {
             inbound = node.receive().fuse() => {
                 let outputs = take_in(&cluster[place], now_ms(&node), inbound);
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
             () = deadline.passed().fuse() => {
-                let outputs = cluster[place].borrow_mut().tick(now_ms(&node).max(now));
+                let outputs = cluster[place].borrow_mut().tick(now_ms(&node));
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
         }
@@ -45,7 +44,7 @@ fn now_ms(node: &Node) -> i64 {
     node.clock_ns().div_euclid(1_000_000)
 }
 
-/// How far ahead a broker's time lies, rounded up so that it is not met too early.
+/// How far ahead a broker's time lies.
 fn ahead_ns(node: &Node, due_ms: i64) -> u64 {
     u64::try_from(due_ms.saturating_mul(1_000_000) - node.clock_ns()).unwrap_or(0)
 }

@@ -108,7 +108,17 @@ fn wallet(plan: &Plan, client: &str, identity: &IdentityProvider) -> Wallet {
     Wallet::new(client, &secret, identity.issue(client, long_ago))
 }
 
+/// An operation under way: also one that dies with its process has then ended, without the client's knowing how.
+struct Underway<'a>(&'a Progress);
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+    }
+}
+
 async fn perform(desk: &Desk, operation: &Operation) {
+    let _underway = Underway(&desk.progress);
     let mut call = ClientCall::new(operation.clone(), Patience::default());
     loop {
         let step = call.next(now(&desk.node), &mut desk.wallet.borrow_mut());
@@ -128,7 +138,6 @@ async fn perform(desk: &Desk, operation: &Operation) {
             }
         }
     }
-    desk.progress.open.set(desk.progress.open.get() - 1);
 }
 
 /// True time: a plan says when things are sent, and clients have no business with clocks.

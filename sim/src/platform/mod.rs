@@ -225,15 +225,6 @@ impl Platform {
         }
         pending
     }
-
-    /// Facts of the run's end are complete only when standbys and primaries agree.
-    pub fn diverged_standbys(&self) -> Vec<&'static str> {
-        let pairs = self.databases.iter().filter_map(|(service, database)| {
-            let standby = database.standby.as_ref()?;
-            (standby.borrow().digest() != database.primary.borrow().digest()).then_some(*service)
-        });
-        pairs.collect()
-    }
 }
 
 /// Tables of work that must be empty at rest (of the outbox: its unsent rows).

@@ -1,6 +1,7 @@
 //! Nodes: a process with a name, a clock and a life. A panic is a fact, and the supervisor restarts the node.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
@@ -126,12 +127,21 @@ impl World {
 
     /// Restarts processes that panicked, a little later. One task of the world runs this.
     pub(super) async fn supervise(self: Rc<Self>) {
+        let mut dead: VecDeque<(u64, NodeIndex)> = VecDeque::new();
         loop {
-            self.panics.received().await;
-            let panicked = std::mem::take(&mut *self.panicked.borrow_mut());
-            panicked.iter().for_each(|index| self.kill(*index));
-            self.agenda.alarm(self.agenda.elapsed() + RESTART_AFTER_NS).await;
-            panicked.iter().for_each(|index| self.restart(*index));
+            let next = dead.front().map_or(u64::MAX, |(due, _)| *due);
+            futures::select_biased! {
+                () = self.panics.received().fuse() => {
+                    let due = self.agenda.elapsed() + RESTART_AFTER_NS;
+                    for index in std::mem::take(&mut *self.panicked.borrow_mut()) {
+                        self.kill(index);
+                        dead.push_back((due, index));
+                    }
+                }
+                () = self.agenda.alarm(next).fuse() => {
+                    dead.pop_front().into_iter().for_each(|(_, index)| self.restart(index));
+                }
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ pub trait Http {
     async fn accept(&self) -> Incoming;
 }
 
-/// A request that waits for its response. Dropped without one, its connection is reset.
+/// A request that waits for its response. Dropped without one, the caller sees its own time-out.
 pub struct Incoming {
     pub request: Request<Bytes>,
     pub respond: Box<dyn FnOnce(Response<Bytes>)>,

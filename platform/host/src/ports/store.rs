@@ -192,10 +192,6 @@ impl StoreError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Database { sqlstate: "40001" | "40P01", .. })
     }
-
-    pub fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database { sqlstate: "23505", .. })
-    }
 }
 
 /// Which server of the database a session wants.

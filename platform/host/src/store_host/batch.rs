@@ -1,19 +1,10 @@
 //! Batches: inputs of one kind, with the statements that guard them against being taken twice.
 
 use bytes::Bytes;
-use contracts::{Headers, Message};
+use contracts::Headers;
 
 use super::tables::{EFFECTS, INBOX, INPUTS, PARKED, SEQUENCES, TIMERS};
 use crate::ports::store::{LockMode, LockWait, OnConflict, Row, Statement, Value};
-
-/// A record of the log, as far as it could be read.
-#[derive(Clone, Debug)]
-pub struct Received {
-    pub offset: i64,
-    pub payload: Bytes,
-    /// What it says, or why that cannot be told.
-    pub content: Result<(Headers, Message), (Option<Headers>, String)>,
-}
 
 /// One thing to decide, and what led to it.
 #[derive(Clone, Debug)]

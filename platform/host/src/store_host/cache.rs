@@ -27,8 +27,16 @@ impl<S: Clone> Cache<S> {
         self.young.contains_key(stream) || self.old.contains_key(stream)
     }
 
-    pub fn get(&self, stream: &StreamId) -> Option<&Cached<S>> {
-        self.young.get(stream).or_else(|| self.old.get(stream))
+    pub fn version_of(&self, stream: &StreamId) -> Option<u64> {
+        self.young.get(stream).or_else(|| self.old.get(stream)).map(|cached| cached.version)
+    }
+
+    /// A copy, for readers: the state stays, and counts as used.
+    pub fn copy(&mut self, stream: &StreamId) -> Option<Cached<S>> {
+        if let Some(used) = self.old.remove(stream) {
+            self.put(stream.clone(), used);
+        }
+        self.young.get(stream).cloned()
     }
 
     /// Removes and returns a state: its holder owns the stream's lock.

@@ -54,9 +54,14 @@ impl Connection {
 
     /// Waits longer after each failure in a row.
     pub async fn back_off(&mut self) {
-        let (first, longest) = BACK_OFF_MS;
-        let pause = (first << self.failures.min(10)).min(longest);
         self.failures += 1;
+        self.back_off_after(self.failures).await;
+    }
+
+    /// Waits as after so many failures.
+    pub async fn back_off_after(&self, failures: u32) {
+        let (first, longest) = BACK_OFF_MS;
+        let pause = (first << (failures - 1).min(10)).min(longest);
         let jitter = self.ports.entropy.next_u64() % (pause / 2 + 1);
         self.ports.clock.sleep_until(later(self.ports.clock.now(), pause + jitter)).await;
     }

@@ -94,6 +94,10 @@ impl Duties {
         }
     }
 
+    pub fn wake_all(&self) {
+        self.woken_from_outside(CHANNELS[7]);
+    }
+
     fn woken_from_outside(&self, channel: &str) {
         for duty in channel.split('+') {
             match duty {
@@ -120,6 +124,8 @@ impl<S: Service> StoreHost<S> {
                 Ok(Ok(lease)) => {
                     self.duties.held.set(Some(lease));
                     self.do_duties(&mut connection).await;
+                    // Nobody reads the notifications of this session any more.
+                    connection.forget();
                 }
                 Ok(Err(free_at)) => {
                     let node_time = self.database_clock.get().on_node(free_at);
@@ -148,6 +154,7 @@ impl<S: Service> StoreHost<S> {
     }
 
     async fn try_acquire(&self, connection: &mut Connection) -> Result<Result<Lease, Timestamp>, StoreError> {
+        let sent = self.ports.clock.now();
         let free: Row = vec![NAME.into(), "".into(), Value::Int(0), Value::Int(0)];
         let mut replies = Replies(
             connection
@@ -160,7 +167,7 @@ impl<S: Service> StoreHost<S> {
                 .into_iter(),
         );
         let (_, now) = replies.begun();
-        self.observe_database_time(now);
+        self.observe_database_time(now, sent);
         replies.changed();
         let row = replies.rows().pop().expect("the lease was inserted just before where it was missing");
         let until = self.lease_end(&row, now);
@@ -213,11 +220,12 @@ impl<S: Service> StoreHost<S> {
             let mut pipeline = vec![Statement::Begin(Isolation::ReadCommitted), self.renewal()];
             pipeline.extend(statements.iter().cloned());
             pipeline.push(Statement::Commit);
+            let sent = self.ports.clock.now();
             match connection.run(pipeline).await {
                 Ok(replies) => {
                     let mut replies = Replies(replies.into_iter());
                     let (_, now) = replies.begun();
-                    self.observe_database_time(now);
+                    self.observe_database_time(now, sent);
                     if replies.changed() == 0 {
                         self.duties.lose();
                         return None;
@@ -245,7 +253,7 @@ impl<S: Service> StoreHost<S> {
             pipeline.push(Statement::Commit);
             if connection.run(pipeline).await.is_ok() {
                 // What was committed between the claim and this moment woke nobody.
-                self.duties.woken_from_outside(CHANNELS[7]);
+                self.duties.wake_all();
                 while let Some(session) = connection.session() {
                     match session.notified().await {
                         Ok(channel) => self.duties.woken_from_outside(channel),
@@ -313,5 +321,5 @@ fn expired_requests(now: Timestamp, limit: usize) -> Statement {
 }
 
 fn forget_request(row: &Row) -> Statement {
-    Statement::DeleteIf { table: &INBOX, key: row[..2].to_vec(), expected: Vec::new() }
+    Statement::DeleteIf { table: &INBOX, key: row[..2].to_vec(), expected: vec![(5, row[5].clone())] }
 }

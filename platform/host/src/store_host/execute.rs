@@ -23,8 +23,8 @@ use contracts::stored::Payload;
 
 /// Inbox rows are kept this long.
 const INBOX_KEPT_MS: i64 = 7 * 24 * 3_600_000;
-/// Conflicts in a row after which a batch is taken apart.
-const CONFLICTS_BEFORE_SINGLES: u32 = 3;
+/// Refusals in a row after which a batch is taken apart.
+const FAILURES_BEFORE_SINGLES: u32 = 3;
 
 /// What a service says to a command.
 type Decided<E> = Result<Decision<E>, Reject<E>>;
@@ -88,21 +88,29 @@ struct Read<T> {
 impl<S: Service> StoreHost<S> {
     /// Decides a batch exactly once: retries conflicts and unknown outcomes until there is an answer.
     pub(crate) async fn execute(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
-        let mut conflicts = 0;
+        let (mut failures, mut unheard) = (0, false);
         loop {
-            match self.transact(connection, &batch).await {
-                Ok(executed) => return executed,
-                Err(error) if error.is_conflict() => {
-                    count(&self.counters.conflicts, 1);
-                    conflicts += 1;
-                    if conflicts >= CONFLICTS_BEFORE_SINGLES && batch.items.len() > 1 {
-                        return Box::pin(self.execute_singly(connection, batch)).await;
+            let error = match self.transact(connection, &batch).await {
+                Ok(executed) => {
+                    if unheard {
+                        // What an earlier try committed without our hearing of it has woken nobody.
+                        self.duties.wake_all();
                     }
+                    return executed;
                 }
-                Err(error) => {
-                    tracing::warn!(instance = %self.instance, %error, "transaction failed, trying again");
-                    connection.back_off().await;
-                }
+                Err(error) => error,
+            };
+            failures += 1;
+            unheard |= error == StoreError::UnknownCommit;
+            if error.is_conflict() {
+                count(&self.counters.conflicts, 1);
+            } else {
+                tracing::warn!(instance = %self.instance, %error, "transaction failed, trying again");
+                connection.back_off_after(failures).await;
+            }
+            let refused = matches!(error, StoreError::Database { .. });
+            if refused && failures >= FAILURES_BEFORE_SINGLES && batch.items.len() > 1 {
+                return Box::pin(self.execute_singly(connection, batch)).await;
             }
         }
     }
@@ -149,10 +157,11 @@ impl<S: Service> StoreHost<S> {
         batch: &Batch<S::Command>,
     ) -> Result<Executed, StoreError> {
         let opening = self.open(batch);
+        let sent = self.ports.clock.now();
         let mut replies = Replies(connection.run(opening.statements).await?.into_iter());
         count(&self.counters.transactions, 1);
         let database_time = replies.begun();
-        self.observe_database_time(database_time.1);
+        self.observe_database_time(database_time.1, sent);
         if batch.position.is_some() && replies.changed() == 0 {
             connection.run(vec![Statement::Rollback]).await?;
             return Ok(Executed::Fenced);
@@ -161,7 +170,8 @@ impl<S: Service> StoreHost<S> {
         let Read { heads, stale, mut states } = self.read_heads(&opening.streams, &mut replies);
         let lookups: Vec<LookupResult> = opening.lookups.iter().map(|_| replies.lookup()).collect();
         self.reload(connection, &stale, &mut states).await?;
-        let mut writes = Writes::new(S::NAME, heads, database_time.0, self.ports.clock.now());
+        let mut writes =
+            Writes::new(S::NAME, heads, database_time.0, self.ports.clock.now(), database_time.1);
         let outcomes =
             self.decide_all(batch, sorted.fates, &mut states, &lookups, database_time.1, &mut writes);
         let (statements, duties) = writes.finish(self.duties.is_holder());
@@ -226,7 +236,7 @@ impl<S: Service> StoreHost<S> {
             let head = Head::from_row(&row, *access);
             let cached = match access {
                 Access::Write => cache.take(stream),
-                Access::Read => cache.get(stream).cloned(),
+                Access::Read => cache.copy(stream),
             };
             let (version, state) = match cached {
                 Some(cached) if cached.version <= head.version => (cached.version, cached.state),
@@ -296,6 +306,10 @@ impl<S: Service> StoreHost<S> {
                 }
                 Fate::Duplicate(answer) => {
                     count(&self.counters.duplicates, 1);
+                    if let (ItemKey::Http { scope, key, .. }, Some(stored)) = (&item.key, &answer) {
+                        // Written again, so that this commit waits as the first one did before it is told.
+                        writes.answer(scope, key, stored);
+                    }
                     writes.drop_parked(item);
                     Outcome::Duplicate(answer)
                 }
@@ -363,7 +377,7 @@ impl<S: Service> StoreHost<S> {
         let mut cache = self.cache.borrow_mut();
         for (stream, state) in states {
             let head = heads.remove(&stream).expect("every state has its head");
-            if streams[&stream].access == Access::Write || !cache.knows(&stream) {
+            if streams[&stream].access == Access::Write || cache.version_of(&stream) != Some(head.version) {
                 cache.put(stream, Cached { version: head.version, state });
             }
         }

@@ -10,7 +10,7 @@ use super::StoreHost;
 use super::connection::Connection;
 use super::operations::{Republication, republication_request};
 use super::replies::Replies;
-use super::tables::{PARKED, SEQUENCES};
+use super::tables::{DEAD_LETTERS, PARKED, SEQUENCES};
 use crate::ports::store::{Row, Scan, Statement, Value};
 use crate::service::Service;
 
@@ -45,32 +45,48 @@ impl<S: Service> StoreHost<S> {
         if first_parked.is_empty() {
             return true;
         }
-        let keys =
-            first_parked.keys().map(|(source, topic)| vec![source.as_str().into(), topic.as_str().into()]);
-        let statements: Vec<Statement> =
-            keys.map(|key| Statement::Get { table: &SEQUENCES, keys: vec![key] }).collect();
+        let statements: Vec<Statement> = first_parked.keys().flat_map(standing_of).collect();
         let Some(mut replies) = self.on_duty(connection, &statements).await else { return false };
+        let (mut closed, mut asks) = (Vec::new(), Vec::new());
         for ((source, topic), parked) in first_parked {
-            let taken = last_taken(&mut replies);
-            if parked > taken + 1 {
-                self.ask(&source, topic, taken + 1, parked - 1).await;
-            } else {
-                // The gap is closed, and whoever closed it died before it took what had waited.
-                self.take_parked(connection, vec![(source, topic)]).await;
+            let next = last_taken(&mut replies) + 1;
+            let is_dead = replies.rows().iter().any(|row| row[5].as_int().unsigned_abs() == next);
+            if parked == next {
+                // Whoever closed the gap died before it took what had waited.
+                closed.push((source, topic));
+            } else if !is_dead {
+                asks.push(self.ask(source, topic, next, parked - 1));
             }
         }
+        futures::future::join_all(asks).await;
+        self.take_parked(connection, closed).await;
         true
     }
 
-    async fn ask(&self, source: &str, topic: String, from: u64, to: u64) {
+    async fn ask(&self, source: String, topic: String, from: u64, to: u64) {
         let Some((service, stream)) = source.split_once('/') else { return };
         tracing::info!(instance = %self.instance, source, topic, from, to, "asking for what is missing");
         let wanted = Republication { stream: stream.to_owned(), topic, from, to };
         let answer = self.ports.http.call(service, republication_request(&wanted), SOURCE_TIMEOUT).await;
-        if let Err(error) = answer {
-            tracing::warn!(instance = %self.instance, source, %error, "the source does not answer; asked again");
+        if !answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+            tracing::warn!(instance = %self.instance, source, ?answer, "the source does not help; asked again");
         }
     }
+}
+
+/// What was taken of a stream last, and its dead letters: those wait for an operator, not for the source.
+fn standing_of((source, topic): &(String, String)) -> [Statement; 2] {
+    let (source, topic) = (Value::from(source.as_str()), Value::from(topic.as_str()));
+    let taken = Statement::Get { table: &SEQUENCES, keys: vec![vec![source.clone(), topic.clone()]] };
+    let dead = Scan {
+        table: &DEAD_LETTERS,
+        index: Some("by_message"),
+        prefix: vec![topic, source],
+        after: None,
+        up_to: None,
+        limit: usize::MAX,
+    };
+    [taken, Statement::Scan(dead)]
 }
 
 fn first_of_each_stream(rows: &[Row]) -> BTreeMap<(String, String), u64> {

@@ -129,9 +129,10 @@ impl<S: Service> StoreHost<S> {
         self.serve().await;
     }
 
-    pub(crate) fn observe_database_time(&self, database: Timestamp) {
+    /// `sent`: the node's clock when the transaction's begin was sent, not when its answer came.
+    pub(crate) fn observe_database_time(&self, database: Timestamp, sent: Timestamp) {
         let mut clock = self.database_clock.get();
-        clock.observe(database, self.ports.clock.now());
+        clock.observe(database, sent);
         self.database_clock.set(clock);
     }
 

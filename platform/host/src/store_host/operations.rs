@@ -137,11 +137,31 @@ impl<S: Service> StoreHost<S> {
             return Ok(still_dead("its predecessors are missing: replay those first"));
         }
         self.take_parked(connection, successors).await;
-        let key = vec![Value::Int(id)];
-        let delete = Statement::DeleteIf { table: &DEAD_LETTERS, key, expected: Vec::new() };
-        let begin = Statement::Begin(Isolation::ReadCommitted);
-        connection.run(vec![begin, delete, Statement::Commit]).await?;
+        self.forget_letters(connection, &row).await?;
         Ok(answer(200, &json!({ "id": id, "status": "REPLAYED" })))
+    }
+
+    /// Deletes every letter of the same message: it may have come more than once.
+    async fn forget_letters(&self, connection: &mut Connection, row: &Row) -> Result<(), StoreError> {
+        let scan = Scan {
+            table: &DEAD_LETTERS,
+            index: Some("by_message"),
+            prefix: vec![row[1].clone(), row[4].clone(), row[5].clone()],
+            after: None,
+            up_to: None,
+            limit: usize::MAX,
+        };
+        let begin = Statement::Begin(Isolation::ReadCommitted);
+        let replies = connection.run(vec![begin, Statement::Scan(scan)]).await?;
+        let mut replies = Replies(replies.into_iter());
+        replies.begun();
+        let delete = |row: &Row| {
+            let key = vec![row[0].clone()];
+            Statement::DeleteIf { table: &DEAD_LETTERS, key, expected: Vec::new() }
+        };
+        let mut statements: Vec<Statement> = replies.rows().iter().map(delete).collect();
+        statements.push(Statement::Commit);
+        connection.run(statements).await.map(drop)
     }
 
     /// Unmarks the rows, and wakes whoever holds the relay.

@@ -110,7 +110,7 @@ pub static DEAD_LETTERS: Table = Table {
     columns: &["id", "topic", "partition", "offset", "source", "sequence", "reason", "attempts", "payload"],
     key: 1,
     serial: true,
-    indexes: &[],
+    indexes: &[Index { name: "by_message", columns: &[1, 4, 5], only_where: None, unique: false }],
 };
 
 /// All of them.

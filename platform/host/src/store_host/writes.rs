@@ -77,10 +77,11 @@ pub struct Writes {
     service: &'static str,
     heads: BTreeMap<StreamId, Head>,
     transaction: u64,
-    now_ms: i64,
+    recorded_ms: i64,
+    database_ms: i64,
     statements: Vec<Statement>,
-    /// Last sequence taken in, per (source, topic).
-    taken: BTreeMap<(String, String), u64>,
+    /// First and last sequence taken in, per (source, topic).
+    taken: BTreeMap<(String, String), (u64, u64)>,
     /// By id, so that transactions which arm the same timers lock their rows in one order.
     timers: BTreeMap<String, Vec<Statement>>,
     wakes: Vec<Wake>,
@@ -91,13 +92,15 @@ impl Writes {
         service: &'static str,
         heads: BTreeMap<StreamId, Head>,
         transaction: u64,
-        now: Timestamp,
+        node_time: Timestamp,
+        database_time: Timestamp,
     ) -> Self {
         Self {
             service,
             heads,
             transaction,
-            now_ms: now.as_millisecond(),
+            recorded_ms: node_time.as_millisecond(),
+            database_ms: database_time.as_millisecond(),
             statements: Vec::new(),
             taken: BTreeMap::new(),
             timers: BTreeMap::new(),
@@ -108,7 +111,8 @@ impl Writes {
     /// Files that an item is taken in.
     pub fn take<C>(&mut self, item: &Item<C>) {
         if let ItemKey::Message { source, topic, sequence, .. } = &item.key {
-            self.taken.insert((source.clone(), topic.clone()), *sequence);
+            let taken = self.taken.entry((source.clone(), topic.clone())).or_insert((*sequence, *sequence));
+            taken.1 = *sequence;
         }
         self.drop_parked(item);
     }
@@ -125,7 +129,7 @@ impl Writes {
             unreachable!("only messages have predecessors")
         };
         let mut row = parked_key(source, topic, *sequence);
-        row.extend([event_id.as_str().into(), payload.clone().into(), Value::Int(self.now_ms)]);
+        row.extend([event_id.as_str().into(), payload.clone().into(), Value::Int(self.database_ms)]);
         self.insert(&PARKED, row, OnConflict::DoNothing);
     }
 
@@ -205,7 +209,7 @@ impl Writes {
             event_id.as_str().into(),
             cause.into(),
             trade_date.as_str().into(),
-            Value::Int(self.now_ms),
+            Value::Int(self.recorded_ms),
             Value::Int(0),
         ];
         self.insert(&OUTBOX, row, OnConflict::Error);
@@ -239,7 +243,7 @@ impl Writes {
             valid_until,
             Value::Int(0),
             Value::Int(0),
-            Value::Int(self.now_ms),
+            Value::Int(self.database_ms),
         ];
         self.insert(&EFFECTS, row, OnConflict::DoNothing);
         self.wakes.push(Wake::Effects);
@@ -247,9 +251,11 @@ impl Writes {
 
     /// The pipeline that ends in the commit. Where this instance does not hold the duties, the holder is told.
     pub fn finish(mut self, holds_duties: bool) -> (Vec<Statement>, Committed) {
-        for ((source, topic), last) in std::mem::take(&mut self.taken) {
+        for ((source, topic), (first, last)) in std::mem::take(&mut self.taken) {
             let row = vec![source.as_str().into(), topic.as_str().into(), Value::Int(last as i64)];
-            self.insert(&SEQUENCES, row, OnConflict::Update);
+            // A stream's first message had no row to lock: of two takers, one finds the other's here.
+            let on_conflict = if first == 1 { OnConflict::Error } else { OnConflict::Update };
+            self.insert(&SEQUENCES, row, on_conflict);
         }
         let heads: Vec<Statement> = self
             .heads

@@ -163,10 +163,6 @@ impl Network {
         inner.mailboxes.len() - 1
     }
 
-    pub fn is_up(&self, node: NodeIndex) -> bool {
-        self.inner.borrow().mailboxes[node].up
-    }
-
     /// The process of the node listens from now on.
     pub fn up(&self, node: NodeIndex) {
         let mut inner = self.inner.borrow_mut();
