@@ -11,7 +11,7 @@ const SHORT_DAY: &str = "scenarios/market/short_day.toml";
 /// The hashes of the runs of a process, in order.
 fn hashes(command: &mut Command) -> Vec<String> {
     let said = said(command.args(["--format", "json"]));
-    assert_eq!(said.exit, 0, "{said:?}");
+    assert_eq!(said.exit, 0, "{}", said.out);
     let hash = |object: &serde_json::Value| object["trace_hash"].as_str().expect("a text").to_owned();
     objects(&said).iter().map(hash).collect()
 }
@@ -41,6 +41,21 @@ fn one_hash_for_seed_77_in_every_surrounding() {
     assert_eq!(hashes(&mut elsewhere), alone, "in another time zone and directory");
 
     assert_ne!(batch[0], batch[1], "another seed is another run");
+}
+
+/// Virtual time and record numbers, and nothing that the host or the executor numbers.
+#[test]
+fn two_logs_of_one_run_are_the_same_text() {
+    let log = || {
+        let mut command = bellwether();
+        command.env("RUST_LOG", "debug").args(["run", SHORT_DAY, "--set", "load[0].count=10"]);
+        let lines: Vec<String> = said(&mut command).err.lines().map(str::to_owned).collect();
+        lines.into_iter().filter(|line| line.contains(" records: ")).collect::<Vec<_>>()
+    };
+    let (one, other) = (log(), log());
+    assert!(one.len() > 1_000, "{}", one.len());
+    assert_eq!(one, other);
+    assert_eq!(one[0], "     0.000000000 DEBUG records: 1 world [] Opening");
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod count;
 pub mod determinism;
 pub mod evidence;
+pub mod logged;
 pub mod outcome;
 pub mod plan;
 pub mod pool;

@@ -6,6 +6,7 @@ use invariants::{marks, oracles};
 use outside::plan::{Plan, PlanError};
 use scenario::{Catalogue, Diagnostics, Scenario};
 
+use super::logged::Logged;
 use super::plan;
 use super::simulate::{End, simulate};
 use crate::world::trace::Watcher;
@@ -42,8 +43,9 @@ impl Subject {
     ///
     /// # Errors
     /// There is no plan for it.
-    pub fn run(&self, seed: u64, watchers: Vec<Box<dyn Watcher>>) -> Result<End, PlanError> {
+    pub fn run(&self, seed: u64, mut watchers: Vec<Box<dyn Watcher>>) -> Result<End, PlanError> {
         let plan = self.plan(seed)?;
+        watchers.extend(Logged::if_wanted());
         Ok(simulate(&self.scenario, plan, seed, watchers))
     }
 
