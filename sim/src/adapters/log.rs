@@ -136,12 +136,6 @@ impl LogConsumer for SimConsumer {
     fn seek(&mut self, topic: &str, partition: i32, offset: i64) {
         self.0.seek(&TopicPartition::new(topic, partition), offset);
     }
-
-    fn report(&mut self, _topic: &str, _partition: i32, _next: i64) {}
-
-    async fn leave(&mut self) {
-        self.0.leave().await;
-    }
 }
 
 fn name(partition: &TopicPartition) -> (String, i32) {

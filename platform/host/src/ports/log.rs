@@ -67,7 +67,4 @@ pub trait LogConsumer {
     async fn poll(&mut self) -> LogEvent;
     /// Reads on from `offset`.
     fn seek(&mut self, topic: &str, partition: i32, offset: i64);
-    /// May tell the group how far we are: for monitoring only, the truth is in the store.
-    fn report(&mut self, topic: &str, partition: i32, next: i64);
-    async fn leave(&mut self);
 }

@@ -156,7 +156,6 @@ impl<S: Service> StoreHost<S> {
                 },
             }
         }
-        consumer.report(&partition.0, partition.1, at.next);
     }
 
     /// Items up to the batch size; one that needs lookups stands alone.

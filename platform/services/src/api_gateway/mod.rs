@@ -99,7 +99,7 @@ impl Edge for ApiGateway {
             };
             router = router.route(route.path, on(route.method.filter(), handler));
         }
-        router.fallback(no_route).method_not_allowed_fallback(wrong_method)
+        router.fallback(gateway::no_route).method_not_allowed_fallback(gateway::wrong_method)
     }
 
     fn reply(&self, sent: &Upstream, outcome: Result<Response<Bytes>, HttpError>) -> Response<Bytes> {
@@ -173,18 +173,4 @@ fn too_many(seconds: u64) -> Refusal {
     let problem =
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "the client's rate is used up");
     Refusal { problem, headers: vec![(header::RETRY_AFTER, seconds.to_string())] }
-}
-
-async fn no_route(request: Request<Body>) -> axum::response::Response {
-    let path = request.uri().path().to_owned();
-    gateway::enter(request, |_| Err(Problem::not_found(path).into())).await
-}
-
-async fn wrong_method(request: Request<Body>) -> axum::response::Response {
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        format!("{} {}", request.method(), request.uri().path()),
-    );
-    gateway::enter(request, |_| Err(problem.into())).await
 }

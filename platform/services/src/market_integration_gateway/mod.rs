@@ -47,8 +47,8 @@ impl Edge for MarketIntegrationGateway {
             .route("/api/v1/trades", post(|request: Request<Body>| gateway::enter(request, trade)))
             .route("/api/v1/venue", post(|request: Request<Body>| gateway::enter(request, venue)))
             .route("/api/v1/fix", post(fix_message))
-            .fallback(no_route)
-            .method_not_allowed_fallback(wrong_method)
+            .fallback(gateway::no_route)
+            .method_not_allowed_fallback(gateway::wrong_method)
     }
 
     fn reply(&self, sent: &Upstream, outcome: Result<Response<Bytes>, HttpError>) -> Response<Bytes> {
@@ -148,18 +148,4 @@ fn forward(path: &'static str, client: &str, request_id: &str, key: &str, body: 
 fn fix_response(status: StatusCode, message: Bytes, request_id: &str) -> Response<Bytes> {
     let response = Response::builder().status(status).header(http::header::CONTENT_TYPE, "application/fix");
     gateway::with_request_id(response.body(message).expect("constant headers"), request_id)
-}
-
-async fn no_route(request: Request<Body>) -> axum::response::Response {
-    let path = request.uri().path().to_owned();
-    gateway::enter(request, |_| Err(Problem::not_found(path).into())).await
-}
-
-async fn wrong_method(request: Request<Body>) -> axum::response::Response {
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        format!("{} {}", request.method(), request.uri().path()),
-    );
-    gateway::enter(request, |_| Err(problem.into())).await
 }

@@ -65,6 +65,22 @@ pub async fn enter(
     }
 }
 
+/// The fallback of every gateway: no such path.
+pub async fn no_route(request: Request<Body>) -> axum::response::Response {
+    let path = request.uri().path().to_owned();
+    enter(request, |_| Err(Problem::not_found(path).into())).await
+}
+
+/// The path is there, but not for this method.
+pub async fn wrong_method(request: Request<Body>) -> axum::response::Response {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        format!("{} {}", request.method(), request.uri().path()),
+    );
+    enter(request, |_| Err(problem.into())).await
+}
+
 /// A refusal as a response.
 pub fn refused(refusal: Refusal, request_id: &str) -> Response<Bytes> {
     with_request_id(with_headers(refusal.problem.response(), refusal.headers), request_id)
