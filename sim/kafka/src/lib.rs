@@ -16,6 +16,7 @@ pub mod partitioner;
 mod producer_state;
 pub mod protocol;
 pub mod records;
+pub mod trouble;
 
 pub use broker::{Broker, ConnectionId, MemberAssignment, Output};
 pub use cluster::{
@@ -23,6 +24,7 @@ pub use cluster::{
     topic_name,
 };
 pub use kafka_protocol::ResponseError;
-pub use kafka_protocol::messages::{GroupId, TopicName};
+pub use kafka_protocol::messages::{ApiKey, GroupId, TopicName};
 pub use kafka_protocol::protocol::StrBytes;
-pub use protocol::{Request, RequestKind, Response};
+pub use protocol::{Request, RequestKind, Response, api_named};
+pub use trouble::{Moment, Trouble};

@@ -46,6 +46,21 @@ macro_rules! kinds {
             pub fn name(&self) -> &'static str {
                 match self { $(RequestKind::$kind(_) => stringify!($kind),)* }
             }
+
+            pub fn api(&self) -> ApiKey {
+                match self { $(RequestKind::$kind(_) => ApiKey::$kind,)* }
+            }
+        }
+
+        impl Response {
+            pub fn api(&self) -> ApiKey {
+                match self { $(Response::$kind(_) => ApiKey::$kind,)* }
+            }
+        }
+
+        /// The supported API of this name, as in `OffsetCommit`.
+        pub fn api_named(name: &str) -> Option<ApiKey> {
+            match name { $(stringify!($kind) => Some(ApiKey::$kind),)* _ => None }
         }
 
         $(impl From<$request> for RequestKind {

@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::cluster::{BrokerConfig, CleanupPolicy, TimestampMs, TopicPartition, TopicSpec};
 use crate::group::Coordinator;
 use crate::protocol::{Request, RequestKind, Response};
+use crate::trouble::{Draw, Refusal, Trouble, Troubles};
 
 mod admin;
 mod fetch;
@@ -81,6 +82,7 @@ pub struct Broker {
     producer_ids: ProducerIds,
     fetches: ParkedFetches,
     coordinator: Coordinator,
+    troubles: Troubles,
 }
 
 impl Broker {
@@ -91,6 +93,7 @@ impl Broker {
             topics: BTreeMap::new(),
             leader_epoch: 0,
             fetches: ParkedFetches::default(),
+            troubles: Troubles::default(),
             config,
         };
         for topic in broker.config.cluster.topics.clone() {
@@ -112,6 +115,19 @@ impl Broker {
         request: Request,
     ) -> Vec<Output> {
         let reply = ReplyTo { conn, correlation };
+        if self.troubles.is_quiet() {
+            return self.carry_out(now, reply, request);
+        }
+        let answered = !matches!(&request.kind, RequestKind::Produce(produce) if produce.acks == 0);
+        let outputs = match self.troubles.refuse(&request.kind) {
+            None => self.carry_out(now, reply, request),
+            Some(Refusal::Answer(response)) if answered => vec![reply.respond(response)],
+            Some(_) => Vec::new(),
+        };
+        self.troubles.judge(now, outputs)
+    }
+
+    fn carry_out(&mut self, now: TimestampMs, reply: ReplyTo, request: Request) -> Vec<Output> {
         match request.kind {
             RequestKind::Produce(request) => self.produce(now, reply, request),
             RequestKind::Fetch(request) => self.fetch(now, reply, request),
@@ -138,12 +154,18 @@ impl Broker {
     pub fn tick(&mut self, now: TimestampMs) -> Vec<Output> {
         let mut outputs = self.expire_fetches(now);
         self.coordinator.tick(now, &mut outputs);
+        if !self.troubles.is_quiet() {
+            outputs = self.troubles.judge(now, outputs);
+        }
+        self.troubles.release(now, &mut outputs);
         outputs
     }
 
     /// When the next time-out falls due, if any is armed.
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        [self.fetches.next_deadline(), self.coordinator.next_deadline()].into_iter().flatten().min()
+        let deadlines =
+            [self.fetches.next_deadline(), self.coordinator.next_deadline(), self.troubles.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The connection is gone: nothing more is sent on it. A member whose `JoinGroup` was parked there still counts
@@ -151,12 +173,30 @@ impl Broker {
     pub fn disconnected(&mut self, conn: ConnectionId) {
         self.fetches.drop_connection(conn);
         self.coordinator.drop_connection(conn);
+        self.troubles.drop_connection(conn);
+    }
+
+    /// Puts a trouble on this broker until [`Broker::end_trouble`]; one of the same id is replaced. It outlives
+    /// crashes. Panics where [`Trouble::is_possible`] says no.
+    pub fn begin_trouble(&mut self, id: u32, trouble: Trouble, draw: Draw) {
+        self.troubles.begin(id, trouble, draw);
+    }
+
+    /// Answers that are held already still wait for their time.
+    pub fn end_trouble(&mut self, id: u32) {
+        self.troubles.end(id);
+    }
+
+    /// How many requests the trouble of this id hit so far, also after its end.
+    pub fn met(&self, id: u32) -> u64 {
+        self.troubles.met(id)
     }
 
     /// The process dies: parked requests and group membership are gone, silently.
     pub fn crash(&mut self) {
         self.fetches = ParkedFetches::default();
         self.coordinator.forget_members();
+        self.troubles.crash();
     }
 
     /// The process is back: same log, producer state and committed offsets; a new leader epoch and a new block of

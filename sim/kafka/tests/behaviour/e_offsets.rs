@@ -13,29 +13,32 @@ use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponse;
 use crate::bench::{Bench, TOPIC};
 use crate::e_groups::{SESSION_MS, group, join_request, joins, sync_request, text};
 
+pub fn commit_request(member_id: &str, generation: i32, partition: i32, offset: i64) -> OffsetCommitRequest {
+    let partition =
+        OffsetCommitRequestPartition::default().with_partition_index(partition).with_committed_offset(offset);
+    let topic =
+        OffsetCommitRequestTopic::default().with_name(topic_name(TOPIC)).with_partitions(vec![partition]);
+    OffsetCommitRequest::default()
+        .with_group_id(group())
+        .with_member_id(text(member_id))
+        .with_generation_id_or_member_epoch(generation)
+        .with_topics(vec![topic])
+}
+
 impl Bench {
-    fn commit(
+    pub fn commit(
         &mut self,
         member_id: &str,
         generation: i32,
         partition: i32,
         offset: i64,
     ) -> Result<(), ResponseError> {
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(partition)
-            .with_committed_offset(offset);
-        let topic =
-            OffsetCommitRequestTopic::default().with_name(topic_name(TOPIC)).with_partitions(vec![partition]);
-        let request = OffsetCommitRequest::default()
-            .with_group_id(group())
-            .with_member_id(text(member_id))
-            .with_generation_id_or_member_epoch(generation)
-            .with_topics(vec![topic]);
+        let request = commit_request(member_id, generation, partition, offset);
         let response: OffsetCommitResponse = self.call(request);
         ResponseError::try_from_code(response.topics[0].partitions[0].error_code).map_or(Ok(()), Err)
     }
 
-    fn committed(&mut self, partition: i32) -> i64 {
+    pub fn committed(&mut self, partition: i32) -> i64 {
         let topics = vec![
             OffsetFetchRequestTopics::default()
                 .with_name(topic_name(TOPIC))

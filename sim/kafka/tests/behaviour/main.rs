@@ -16,3 +16,4 @@ mod e_static_members;
 mod g_partitioner;
 mod h_log;
 mod seams;
+mod troubles;
