@@ -9,6 +9,7 @@ mod bench;
 #[path = "host/counter.rs"]
 mod counter;
 
+use sim::world::life::End;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,9 +96,9 @@ fn a_database_that_dies_under_way_counts_each_request_once() {
             let calls = futures::future::join_all(keys.iter().map(|key| bench.post("increments", key, &add)));
             let crash = async {
                 bench.wait_us(after_us).await;
-                bench.world.kill(POSTGRES);
+                bench.world.kill(POSTGRES, 0, End::Process);
                 bench.wait_us(1_000_000).await;
-                bench.world.restart(POSTGRES);
+                bench.world.start(POSTGRES, 0);
             };
             let (answers, ()) = futures::future::join(calls, crash).await;
             assert!(answers.iter().all(|(status, _)| *status == 200), "after {after_us} us: {answers:?}");
@@ -157,9 +158,9 @@ fn parked_messages_flow_although_the_instance_died_when_the_gap_closed() {
             bench.eventually(DONE, "three are parked", || bench.rows("parked") == 3).await;
             bench.send(&[("x", 1)]).await;
             bench.wait_us(after_us).await;
-            HOSTS.iter().for_each(|host| bench.world.kill(*host));
+            HOSTS.iter().for_each(|host| bench.world.kill(*host, 0, End::Process));
             bench.wait_us(1_000_000).await;
-            HOSTS.iter().for_each(|host| bench.world.restart(*host));
+            HOSTS.iter().for_each(|host| bench.world.start(*host, 0));
             // At the latest the next scan but one finds that the gap is closed.
             bench.eventually(180, "all flow", || bench.taken() == [("x", 4)]).await;
             assert_eq!(bench.added("x"), [1, 2, 3, 4], "after {after_us} us");
@@ -275,7 +276,7 @@ fn duties_move_to_the_other_instance_when_their_holder_dies() {
         bench.eventually(DONE, "somebody has the duties", || bench.holder().is_some()).await;
         let holder = bench.holder().expect("just seen");
         let other = HOSTS.into_iter().find(|host| *host != holder).expect("there are two");
-        bench.world.kill(holder);
+        bench.world.kill(holder, 0, End::Process);
         assert_eq!(bench.post("increments", "k-1", &json!({ "name": "a", "by": 1 })).await.0, 200);
         assert_eq!(bench.post("ticks", "k-2", &json!({ "name": "b", "by": 1 })).await.0, 202);
         assert_eq!(bench.post("pings", "k-3", &json!({ "name": "c", "by": 1 })).await.0, 202);
@@ -296,10 +297,10 @@ fn a_restarted_instance_goes_on_where_it_was() {
         bench.send(&[("x", 1), ("x", 2)]).await;
         bench.eventually(DONE, "both are taken", || bench.taken() == [("x", 2)]).await;
         let before = bench.position();
-        bench.world.kill(HOSTS[0]);
+        bench.world.kill(HOSTS[0], 0, End::Process);
         bench.send(&[("x", 3), ("x", 4)]).await;
         bench.wait_us(1_000_000).await;
-        bench.world.restart(HOSTS[0]);
+        bench.world.start(HOSTS[0], 0);
         bench.eventually(60, "the rest is taken", || bench.taken() == [("x", 4)]).await;
         let after = bench.position();
         assert_eq!((before.next, after.next), (2, 4));
@@ -316,7 +317,7 @@ fn inputs_move_to_the_other_instance_when_their_owner_dies() {
         let all = |sequence: u64| streams.map(|stream| (stream, sequence));
         bench.send(&all(1)).await;
         bench.eventually(DONE, "all are taken", || bench.taken() == all(1)).await;
-        bench.world.kill(HOSTS[0]);
+        bench.world.kill(HOSTS[0], 0, End::Process);
         bench.send(&all(2)).await;
         bench.eventually(60, "all are taken by the other", || bench.taken() == all(2)).await;
         assert!(streams.iter().all(|stream| bench.added(stream) == [1, 2]));

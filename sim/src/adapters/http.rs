@@ -11,7 +11,7 @@ use host::ports::{Http, HttpError, Incoming};
 use http::{Request, Response};
 
 use super::{CallError, Peers};
-use crate::world::network::{Inbound, NodeIndex};
+use crate::world::network::{Inbound, NodeIndex, Payload};
 use crate::world::node::Node;
 
 /// Who answers under which name: the instances of each party.
@@ -44,6 +44,12 @@ impl SimHttp {
     }
 }
 
+/// A proxy's second try of a request.
+fn again(request: &Payload) -> Payload {
+    let request: &Request<Bytes> = request.downcast_ref().expect("requests are sent as requests");
+    Box::new(request.clone())
+}
+
 #[async_trait(?Send)]
 impl Http for SimHttp {
     async fn call(
@@ -54,7 +60,8 @@ impl Http for SimHttp {
     ) -> Result<Response<Bytes>, HttpError> {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         for instance in self.instances(party) {
-            match self.peers.call(instance, Box::new(request.clone()), timeout_ns).await {
+            let request = Box::new(request.clone());
+            match self.peers.call_repeatable(instance, request, again, timeout_ns).await {
                 Ok(answer) => {
                     return Ok(*answer.downcast().expect("requests are answered with responses"));
                 }

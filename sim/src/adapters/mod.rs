@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 
-use crate::world::network::{Broken, Link, NodeIndex, Payload};
+use crate::world::network::{Again, Broken, Link, NodeIndex, Payload, Reply};
 use crate::world::node::Node;
 
 /// Why a call over the network has no answer.
@@ -46,9 +46,29 @@ impl Peers {
 
     /// Sends a request to a node and waits for the answer, at most `timeout_ns`.
     pub async fn call(&self, to: NodeIndex, payload: Payload, timeout_ns: u64) -> Result<Payload, CallError> {
+        self.exchange(to, timeout_ns, |link| link.call(payload)).await
+    }
+
+    /// The same for a request that a proxy on the way may repeat.
+    pub async fn call_repeatable(
+        &self,
+        to: NodeIndex,
+        payload: Payload,
+        again: Again,
+        timeout_ns: u64,
+    ) -> Result<Payload, CallError> {
+        self.exchange(to, timeout_ns, |link| link.call_repeatable(payload, again)).await
+    }
+
+    async fn exchange(
+        &self,
+        to: NodeIndex,
+        timeout_ns: u64,
+        send: impl FnOnce(&Link) -> Reply,
+    ) -> Result<Payload, CallError> {
         let answer = async {
             let link = self.link(to).await?;
-            let answer = link.call(payload).await;
+            let answer = send(&link).await;
             if answer.is_err() {
                 self.links.borrow_mut().remove(&to);
             }

@@ -27,7 +27,8 @@ use crate::nodes::database::Disk;
 use crate::nodes::outside::Books;
 use crate::nodes::{broker, client, database, outside as party};
 use crate::world::World;
-use crate::world::node::{NodeClock, Program};
+use crate::world::clock::NodeClock;
+use crate::world::node::Program;
 use crate::world::rng::Rng;
 
 /// Furthest that a service's clock is off at the start, nanoseconds.
@@ -90,10 +91,12 @@ fn clock_of(world: &World, name: &str) -> NodeClock {
     let mut rng = world.rng(&format!("clock/{name}"));
     let drift_ppb = rng.between(-DRIFT_PPB, DRIFT_PPB);
     match name.split('/').next() {
-        Some("postgres") => {
-            NodeClock { offset_ns: -rng.between(0, DATABASE_BEHIND_NS), drift_ppb: -drift_ppb.abs() }
-        }
-        _ => NodeClock { offset_ns: rng.between(-CLOCK_OFFSET_NS, CLOCK_OFFSET_NS), drift_ppb },
+        Some("postgres") => NodeClock {
+            offset_ns: -rng.between(0, DATABASE_BEHIND_NS),
+            drift_ppb: -drift_ppb.abs(),
+            since: 0,
+        },
+        _ => NodeClock { offset_ns: rng.between(-CLOCK_OFFSET_NS, CLOCK_OFFSET_NS), drift_ppb, since: 0 },
     }
 }
 

@@ -3,12 +3,15 @@
 //! Everything lives on one thread, inside one madsim runtime. Nothing here knows what the nodes do.
 
 pub mod agenda;
+pub mod clock;
+pub mod life;
 pub mod network;
 pub mod node;
 pub mod rng;
 pub mod trace;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use host::signal::Signal;
@@ -16,9 +19,9 @@ use invariants::Fact;
 use madsim::runtime::Handle;
 use madsim::task::AbortHandle;
 
-use self::agenda::Agenda;
+use self::agenda::{Agenda, Elapsed};
 use self::network::{Links, Network, NodeIndex};
-use self::node::{NodeClock, NodeSlot};
+use self::node::NodeSlot;
 use self::rng::Rng;
 use self::trace::Trace;
 
@@ -40,9 +43,12 @@ pub struct World {
     epoch_ns: i64,
     handle: Handle,
     nodes: RefCell<Vec<NodeSlot>>,
-    /// Nodes whose process panicked, for the supervisor.
-    panicked: RefCell<Vec<NodeIndex>>,
-    panics: Signal,
+    /// Nodes whose process ended by itself, for the supervisor.
+    ended: RefCell<Vec<NodeIndex>>,
+    /// When which node is to be started.
+    starts: RefCell<BTreeSet<(Elapsed, NodeIndex)>>,
+    /// Wakes the supervisor.
+    attention: Signal,
     /// The pump and the supervisor.
     own_tasks: RefCell<Vec<AbortHandle>>,
 }
@@ -52,7 +58,7 @@ impl World {
     pub fn new(settings: &WorldSettings) -> Rc<Self> {
         let agenda = Agenda::new();
         let rng = Rng::labelled(settings.seed, "network");
-        let network = Network::new(agenda.clone(), settings.links.clone(), rng);
+        let network = Network::new(agenda.clone(), &settings.links, rng);
         let world = Rc::new(Self {
             agenda: agenda.clone(),
             network: network.clone(),
@@ -61,8 +67,9 @@ impl World {
             epoch_ns: settings.epoch_ns,
             handle: Handle::current(),
             nodes: RefCell::default(),
-            panicked: RefCell::default(),
-            panics: Signal::default(),
+            ended: RefCell::default(),
+            starts: RefCell::default(),
+            attention: Signal::default(),
             own_tasks: RefCell::default(),
         });
         world.enter();
@@ -107,10 +114,6 @@ impl World {
     /// Records a fact about the world itself.
     pub fn tell_world(&self, fact: &Fact) {
         self.trace.tell(self.now_ns(), "world", "", fact);
-    }
-
-    pub fn clock(&self, node: NodeIndex) -> NodeClock {
-        self.nodes.borrow()[node].clock
     }
 
     /// Names of all nodes, in the order they were made.

@@ -1,7 +1,7 @@
 //! Nodes: a process with a name, a clock and a life. A panic is a fact, and the supervisor restarts the node.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
@@ -11,31 +11,11 @@ use futures::future::LocalBoxFuture;
 use invariants::Fact;
 use madsim::task::NodeId;
 
+use host::signal::Signal;
+
 use super::World;
+use super::clock::NodeClock;
 use super::network::{Inbound, NodeIndex};
-
-/// How long the supervisor waits before it starts a process again, nanoseconds.
-const RESTART_AFTER_NS: u64 = 2_000_000_000;
-
-/// A node's clock against true time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NodeClock {
-    pub offset_ns: i64,
-    /// Parts per billion: positive runs fast.
-    pub drift_ppb: i64,
-}
-
-impl NodeClock {
-    /// What the clock shows, given true time and the time since the run's start.
-    pub fn reading(&self, true_ns: i64, elapsed_ns: u64) -> i64 {
-        true_ns + self.offset_ns + self.drift_since_start(elapsed_ns)
-    }
-
-    fn drift_since_start(&self, elapsed_ns: u64) -> i64 {
-        let drift = i128::from(elapsed_ns) * i128::from(self.drift_ppb) / 1_000_000_000;
-        i64::try_from(drift).expect("drift is a small part of the run's length")
-    }
-}
 
 /// What a node runs, from its start to its death.
 pub type Program = Rc<dyn Fn(Node) -> LocalBoxFuture<'static, ()>>;
@@ -43,15 +23,29 @@ pub type Program = Rc<dyn Fn(Node) -> LocalBoxFuture<'static, ()>>;
 pub(super) struct NodeSlot {
     pub name: Rc<str>,
     pub clock: NodeClock,
+    pub life: Life,
     executor_id: Option<NodeId>,
     program: Program,
     incarnation: u32,
     failed: Rc<Cell<bool>>,
+    stop: Rc<Signal>,
+}
+
+/// Whether the process runs, and who keeps it from running. Faults overlap: the last one lets go.
+#[derive(Default)]
+pub(super) struct Life {
+    pub runs: bool,
+    pub kept_down_by: BTreeSet<u32>,
+    pub paused_by: BTreeSet<u32>,
 }
 
 impl NodeSlot {
     pub fn executor_id(&self) -> Option<NodeId> {
         self.executor_id
+    }
+
+    pub fn stop_signal(&self) -> &Signal {
+        &self.stop
     }
 }
 
@@ -63,6 +57,7 @@ pub struct Node {
     pub name: Rc<str>,
     pub incarnation: u32,
     failed: Rc<Cell<bool>>,
+    stop: Rc<Signal>,
 }
 
 thread_local! {
@@ -83,10 +78,12 @@ impl World {
         self.nodes.borrow_mut().push(NodeSlot {
             name: name.into(),
             clock,
+            life: Life { runs: true, ..Life::default() },
             executor_id: None,
             program,
             incarnation: 0,
             failed: Rc::default(),
+            stop: Rc::default(),
         });
         let built = self.handle.create_node().name(name).init(move || live(index)).build();
         self.nodes.borrow_mut()[index].executor_id = Some(built.id());
@@ -99,50 +96,16 @@ impl World {
         let slot = &mut nodes[index];
         slot.incarnation += 1;
         slot.failed = Rc::default();
+        slot.stop = Rc::default();
         let node = Node {
             world: self.clone(),
             index,
             name: slot.name.clone(),
             incarnation: slot.incarnation,
             failed: slot.failed.clone(),
+            stop: slot.stop.clone(),
         };
         (node, slot.program.clone())
-    }
-
-    fn executor_id(&self, index: NodeIndex) -> NodeId {
-        self.nodes.borrow()[index].executor_id.expect("a node is built when it is added")
-    }
-
-    /// Ends the process at once: tasks are dropped, connections reset.
-    pub fn kill(&self, index: NodeIndex) {
-        self.handle.kill(self.executor_id(index));
-        self.network.down(index);
-        self.tell(index, "", &Fact::NodeDied);
-    }
-
-    /// Starts the process of a dead node again.
-    pub fn restart(&self, index: NodeIndex) {
-        self.handle.restart(self.executor_id(index));
-    }
-
-    /// Restarts processes that panicked, a little later. One task of the world runs this.
-    pub(super) async fn supervise(self: Rc<Self>) {
-        let mut dead: VecDeque<(u64, NodeIndex)> = VecDeque::new();
-        loop {
-            let next = dead.front().map_or(u64::MAX, |(due, _)| *due);
-            futures::select_biased! {
-                () = self.panics.received().fuse() => {
-                    let due = self.agenda.elapsed() + RESTART_AFTER_NS;
-                    for index in std::mem::take(&mut *self.panicked.borrow_mut()) {
-                        self.kill(index);
-                        dead.push_back((due, index));
-                    }
-                }
-                () = self.agenda.alarm(next).fuse() => {
-                    dead.pop_front().into_iter().for_each(|(_, index)| self.restart(index));
-                }
-            }
-        }
     }
 }
 
@@ -154,6 +117,7 @@ async fn live(index: NodeIndex) {
     world.tell(index, "", &Fact::NodeStarted);
     drop(world);
     node.guard(program(node.clone())).await;
+    node.left();
     // The executor ends a node whose first task returns.
     std::future::pending().await
 }
@@ -177,8 +141,19 @@ impl Node {
             return;
         }
         self.tell("", &Fact::NodePanicked { message });
-        self.world.panicked.borrow_mut().push(self.index);
-        self.world.panics.send();
+        self.world.bury(self.index);
+    }
+
+    /// The program has returned: it was asked to stop, and has.
+    fn left(&self) {
+        if !self.failed.replace(true) {
+            self.world.bury(self.index);
+        }
+    }
+
+    /// Waits until the process is asked to stop.
+    pub async fn asked_to_stop(&self) {
+        self.stop.received().await;
     }
 
     /// What this node's clock shows, nanoseconds since the Unix epoch.

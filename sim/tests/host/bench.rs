@@ -27,8 +27,9 @@ use sim::adapters::store::{DatabaseNodes, SimStore};
 use sim::nodes::broker::{self, Cluster};
 use sim::nodes::database::{self, Disk};
 use sim::runner::pool::{self, Ended};
+use sim::world::clock::NodeClock;
 use sim::world::network::{Links, NodeIndex};
-use sim::world::node::{Node, NodeClock, Program};
+use sim::world::node::{Node, Program};
 use sim::world::trace::Watcher;
 use sim::world::{World, WorldSettings};
 

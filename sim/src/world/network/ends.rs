@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{Broken, Call, CallId, ConnectionId, Inbound, Message, Network, NodeIndex, Payload, State};
+use super::{
+    Again, Broken, Call, CallId, ConnectionId, Inbound, Message, Network, NodeIndex, Payload, State,
+};
 
 /// The client's end of a connection. Dropping it closes the connection.
 pub struct Link {
@@ -20,6 +22,15 @@ impl Link {
 
     /// Sends a request; the future is its answer. Dropping the future forgets the answer.
     pub fn call(&self, payload: Payload) -> Reply {
+        self.send(payload, None)
+    }
+
+    /// A request that something on the way may repeat, as a proxy does.
+    pub fn call_repeatable(&self, payload: Payload, again: Again) -> Reply {
+        self.send(payload, Some(again))
+    }
+
+    fn send(&self, payload: Payload, again: Option<Again>) -> Reply {
         let mut inner = self.network.inner.borrow_mut();
         let call = inner.next_call;
         inner.next_call += 1;
@@ -27,7 +38,7 @@ impl Link {
             if let Some(connection) = inner.connections.get_mut(&self.id) {
                 connection.calls.insert(call, Call::default());
             }
-            self.network.send(&mut inner, Message::Call { connection: self.id, call, payload }, true);
+            self.network.send(&mut inner, Message::Call { connection: self.id, call, payload, again }, true);
         }
         Reply { network: self.network.clone(), connection: self.id, call }
     }

@@ -1,11 +1,15 @@
 //! The network: connections between nodes, in order per direction, with a verdict per link.
 //!
 //! Fakes: TCP connections that carry whole messages: requests with their answers, and pushes. Latency is
-//! drawn per message; a connection keeps its order; a dead process refuses or resets.
-//! Omits: segments, congestion, bandwidth, name resolution, TLS. Messages are passed by value, not as bytes,
-//! except where the protocol itself carries bytes (record batches, HTTP bodies).
+//! drawn per message; a connection keeps its order; a dead process refuses or resets, a machine without power is
+//! silent; link faults ([`rules`]) judge each message when it is sent and again when it arrives.
+//! Omits: segments, congestion, name resolution, TLS, sizes (a thin link counts messages). Messages are passed by
+//! value, not as bytes, except where the protocol itself carries bytes (record batches, HTTP bodies).
 
+mod delivery;
 mod ends;
+mod faults;
+pub mod rules;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -14,6 +18,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 pub use self::ends::{Link, Receive, Reply};
+use self::rules::Rules;
 use super::agenda::{Agenda, Elapsed};
 use super::rng::Rng;
 
@@ -37,24 +42,15 @@ pub enum Inbound {
     Closed { connection: ConnectionId },
 }
 
-/// How a message fares on a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Deliver { after_ns: u64 },
-}
-
-/// One-way latency of a link, drawn per message. The place where link faults take hold.
+/// One-way latency of a link without faults, drawn per message.
 #[derive(Clone, Debug)]
 pub struct Links {
     pub base_ns: u64,
     pub jitter_ns: u64,
 }
 
-impl Links {
-    fn verdict(&self, _from: NodeIndex, _to: NodeIndex, rng: &mut Rng) -> Verdict {
-        Verdict::Deliver { after_ns: self.base_ns + rng.below(self.jitter_ns + 1) }
-    }
-}
+/// Makes a request that may be repeated a second time.
+pub type Again = fn(&Payload) -> Payload;
 
 enum Message {
     Open {
@@ -70,6 +66,7 @@ enum Message {
         connection: ConnectionId,
         call: CallId,
         payload: Payload,
+        again: Option<Again>,
     },
     Reply {
         connection: ConnectionId,
@@ -101,6 +98,12 @@ struct Connection {
     state: State,
     last_to_server: Elapsed,
     last_to_client: Elapsed,
+    /// Messages that wait in each direction for a fault to end.
+    stalled_to_server: u32,
+    stalled_to_client: u32,
+    /// The process at this end is gone; another one may be there now, which knows nothing of the connection.
+    client_gone: bool,
+    server_gone: bool,
     opener: Option<Waker>,
     calls: BTreeMap<CallId, Call>,
     pushes: VecDeque<Payload>,
@@ -113,19 +116,38 @@ struct Call {
     waker: Option<Waker>,
 }
 
+/// What is at the other end of a link.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Presence {
+    /// The machine runs, and nobody listens: its kernel refuses and resets.
+    #[default]
+    Down,
+    Up,
+    /// The machine is off: silence.
+    Dark,
+}
+
+/// A message that cannot pass for now.
+struct Stalled {
+    since: Elapsed,
+    message: Message,
+}
+
 #[derive(Default)]
 struct Mailbox {
-    up: bool,
+    presence: Presence,
     inbound: VecDeque<Inbound>,
     waker: Option<Waker>,
 }
 
 struct Inner {
-    links: Links,
+    rules: Rules,
     rng: Rng,
     mailboxes: Vec<Mailbox>,
     connections: BTreeMap<ConnectionId, Connection>,
     in_flight: BTreeMap<u64, Message>,
+    /// In the order of sending.
+    stalled: Vec<Stalled>,
     next_connection: ConnectionId,
     next_call: CallId,
     next_message: u64,
@@ -138,13 +160,14 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(agenda: Rc<Agenda>, links: Links, rng: Rng) -> Rc<Self> {
+    pub fn new(agenda: Rc<Agenda>, links: &Links, rng: Rng) -> Rc<Self> {
         let inner = Inner {
-            links,
+            rules: Rules::new(links.base_ns, links.jitter_ns),
             rng,
             mailboxes: Vec::new(),
             connections: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            stalled: Vec::new(),
             next_connection: 1,
             next_call: 1,
             next_message: 1,
@@ -161,29 +184,6 @@ impl Network {
         let mut inner = self.inner.borrow_mut();
         inner.mailboxes.push(Mailbox::default());
         inner.mailboxes.len() - 1
-    }
-
-    /// The process of the node listens from now on.
-    pub fn up(&self, node: NodeIndex) {
-        let mut inner = self.inner.borrow_mut();
-        inner.mailboxes[node].up = true;
-        inner.mailboxes[node].inbound.clear();
-    }
-
-    /// The process is gone: its peers are told, as a kernel would tell them.
-    pub fn down(&self, node: NodeIndex) {
-        let mut inner = self.inner.borrow_mut();
-        inner.mailboxes[node].up = false;
-        inner.mailboxes[node].inbound.clear();
-        let touched: Vec<(ConnectionId, bool)> = inner
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.client == node || connection.server == node)
-            .map(|(id, connection)| (*id, connection.client == node))
-            .collect();
-        for (connection, was_client) in touched {
-            self.send(&mut inner, Message::Close { connection, to_server: was_client }, was_client);
-        }
     }
 
     /// Opens a connection: one round trip.
@@ -244,72 +244,6 @@ impl Network {
             self.send(&mut inner, Message::Close { connection, to_server: false }, false);
         }
     }
-
-    fn send(&self, inner: &mut Inner, message: Message, to_server: bool) {
-        let id = message.connection();
-        let now = self.agenda.elapsed();
-        let Inner { links, rng, connections, .. } = inner;
-        let Some(connection) = connections.get_mut(&id) else { return };
-        let (from, to) = connection.ends(to_server);
-        let Verdict::Deliver { after_ns } = links.verdict(from, to, rng);
-        let last = if to_server { &mut connection.last_to_server } else { &mut connection.last_to_client };
-        let due = (now + after_ns).max(*last + 1);
-        *last = due;
-        let number = inner.next_message;
-        inner.next_message += 1;
-        inner.in_flight.insert(number, message);
-        self.agenda.schedule_delivery(due, number);
-    }
-
-    /// Called by the pump when a message is due.
-    pub fn deliver(&self, number: u64) {
-        let mut inner = self.inner.borrow_mut();
-        let Some(message) = inner.in_flight.remove(&number) else { return };
-        let waker = match message {
-            Message::Open { connection } => self.deliver_open(&mut inner, connection),
-            Message::Opened { connection } => inner.settle_opening(connection, State::Open),
-            Message::Refused { connection } => inner.settle_opening(connection, State::Refused),
-            Message::Call { connection, call, payload } => {
-                self.deliver_to_server(&mut inner, connection, Inbound::Call { connection, call, payload })
-            }
-            Message::Reply { connection, call, payload } => inner.deliver_reply(connection, call, payload),
-            Message::Push { connection, payload } => inner.deliver_push(connection, payload),
-            Message::Close { connection, to_server: true } => {
-                let waker = self.deliver_to_server(&mut inner, connection, Inbound::Closed { connection });
-                inner.connections.remove(&connection);
-                waker
-            }
-            Message::Close { connection, to_server: false } => {
-                let wakers = inner.break_client_side(connection);
-                drop(inner);
-                wakers.into_iter().for_each(Waker::wake);
-                return;
-            }
-        };
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn deliver_open(&self, inner: &mut Inner, connection: ConnectionId) -> Option<Waker> {
-        let (from, server) = inner.connections.get(&connection)?.ends(true);
-        if !inner.mailboxes[server].up {
-            self.send(inner, Message::Refused { connection }, false);
-            return None;
-        }
-        self.send(inner, Message::Opened { connection }, false);
-        inner.mailboxes[server].put(Inbound::Opened { connection, from })
-    }
-
-    fn deliver_to_server(&self, inner: &mut Inner, connection: ConnectionId, what: Inbound) -> Option<Waker> {
-        let (_, server) = inner.connections.get(&connection)?.ends(true);
-        if !inner.mailboxes[server].up {
-            self.send(inner, Message::Close { connection, to_server: false }, false);
-            return None;
-        }
-        inner.mailboxes[server].put(what)
-    }
 }
 
 impl Inner {
@@ -360,11 +294,19 @@ impl Connection {
             state: State::Opening,
             last_to_server: 0,
             last_to_client: 0,
+            stalled_to_server: 0,
+            stalled_to_client: 0,
+            client_gone: false,
+            server_gone: false,
             opener: None,
             calls: BTreeMap::new(),
             pushes: VecDeque::new(),
             push_waker: None,
         }
+    }
+
+    fn stalled(&mut self, to_server: bool) -> &mut u32 {
+        if to_server { &mut self.stalled_to_server } else { &mut self.stalled_to_client }
     }
 
     fn ends(&self, to_server: bool) -> (NodeIndex, NodeIndex) {
@@ -382,6 +324,14 @@ impl Message {
             | Self::Reply { connection, .. }
             | Self::Push { connection, .. }
             | Self::Close { connection, .. } => *connection,
+        }
+    }
+
+    fn is_to_server(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Call { .. } => true,
+            Self::Opened { .. } | Self::Refused { .. } | Self::Reply { .. } | Self::Push { .. } => false,
+            Self::Close { to_server, .. } => *to_server,
         }
     }
 }
