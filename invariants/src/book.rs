@@ -26,7 +26,7 @@ pub fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m
 }
 
 /// Balances by account and asset; what was never touched is zero.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Balances {
     accounts: BTreeMap<String, BTreeMap<String, Decimal>>,
 }

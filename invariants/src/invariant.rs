@@ -42,6 +42,13 @@ pub trait Invariant {
         &[]
     }
 
+    /// A copy with all that it knows. The panel keeps one that is a while behind, to take a lost commit back:
+    /// see [`Judges::taking_back`](crate::Judges::taking_back). `None`, where nothing is known of commits or
+    /// `CommitLost` is observed instead: then the panel takes nothing back for it.
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        None
+    }
+
     /// Called for every record whose kind is among `needs` or `welcomes`.
     fn observe(&mut self, record: &Record<'_>) -> Verdict;
 

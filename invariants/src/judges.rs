@@ -4,6 +4,7 @@
 //! was met costs nothing more.
 
 use crate::fact::Book;
+use crate::lookback::Lookback;
 use crate::{Fact, FactKind, Invariant, Mark, Pending, Record, Verdict, Violation, marks, oracles};
 
 pub struct Judges {
@@ -13,9 +14,11 @@ pub struct Judges {
     listeners: [Vec<usize>; KINDS],
     watchers: [Vec<usize>; KINDS],
     occurred: [bool; KINDS],
+    /// Only where commits can be lost: it costs as much as judging does.
+    lookback: Option<Lookback>,
 }
 
-const KINDS: usize = FactKind::ALL.len();
+pub(crate) const KINDS: usize = FactKind::ALL.len();
 
 /// A name that is not in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +57,16 @@ impl Judges {
         for (index, mark) in marks.iter().enumerate() {
             enlist(&mut watchers, index, mark.watches());
         }
-        Self { invariants, marks, listeners, watchers, occurred: [false; KINDS] }
+        Self { invariants, marks, listeners, watchers, occurred: [false; KINDS], lookback: None }
+    }
+
+    /// For a run in which a database may lose commits: what an invariant made of one is taken back when it is
+    /// lost, so that only `acknowledged_is_durable` judges the loss and all others what is left. To be called
+    /// before the first record.
+    #[must_use]
+    pub fn taking_back(mut self) -> Self {
+        self.lookback = Some(Lookback::new(&self.invariants));
+        self
     }
 
     /// Shows a record to all who listen to its kind. Every one sees it; the first violation is returned.
@@ -67,6 +79,9 @@ impl Judges {
             self.occurred[told as usize] = true;
         }
         self.mark(kind, record);
+        if let Some(lookback) = &mut self.lookback {
+            lookback.keep(record, &self.listeners, &mut self.invariants);
+        }
         let mut first = None;
         for &index in &self.listeners[kind] {
             let invariant = &mut self.invariants[index];
@@ -90,6 +105,9 @@ impl Judges {
 
     /// The verdicts at the end: call once, after everything has settled.
     pub fn at_rest(&mut self) -> Vec<(&'static str, Violation)> {
+        if let Some(lookback) = &mut self.lookback {
+            lookback.take_back(&self.listeners, &mut self.invariants);
+        }
         let judged = self.invariants.iter_mut().map(|invariant| (invariant.name(), invariant.at_rest()));
         judged
             .filter_map(|(name, verdict)| match verdict {
@@ -110,7 +128,8 @@ impl Judges {
 
     /// Whether nothing is pending: cheap, it names nothing.
     pub fn is_settled(&self) -> bool {
-        self.invariants.iter().all(|invariant| invariant.is_settled())
+        let up_to_date = self.lookback.as_ref().is_none_or(Lookback::is_up_to_date);
+        up_to_date && self.invariants.iter().all(|invariant| invariant.is_settled())
     }
 
     /// Invariants that cannot be judged, for a kind of fact that they need never occurred.

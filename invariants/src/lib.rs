@@ -13,6 +13,7 @@ pub mod reference;
 
 mod book;
 mod day;
+mod lookback;
 mod read;
 mod settlement_dates;
 #[cfg(test)]

@@ -6,11 +6,13 @@ use crate::day::Day;
 
 const TABLE: &str = include_str!("../data/settlement_dates_xnys_2020_2027.csv");
 
+#[derive(Clone)]
 pub struct SettlementDates {
     /// Sessions and settlement days; with a settlement date where trades can be of that day.
     days: BTreeMap<Day, Listed>,
 }
 
+#[derive(Clone)]
 struct Listed {
     settles: bool,
     settlement_date: Option<Day>,

@@ -10,12 +10,13 @@ use contracts::events::settlement_stored::Event;
 use crate::read::{settlement, subject};
 use crate::{FactKind, Invariant, Pending, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct BatchOncePerDate {
     batches: BTreeMap<String, Batch>,
     open: usize,
 }
 
+#[derive(Clone)]
 struct Batch {
     started: u64,
     /// A batch without instructions has nothing to close.
@@ -70,6 +71,10 @@ impl Invariant for BatchOncePerDate {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

@@ -15,7 +15,7 @@ use crate::fact::{BankKind, BankMovement, Book};
 use crate::read::{payment, subject};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct CashConserved {
     /// The bank's accounts.
     balances: BTreeMap<String, Decimal>,
@@ -151,6 +151,10 @@ impl Invariant for CashConserved {
 
     fn welcomes(&self) -> &'static [FactKind] {
         &[FactKind::Opening, FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

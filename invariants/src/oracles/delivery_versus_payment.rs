@@ -15,7 +15,7 @@ use crate::fact::BankKind;
 use crate::read::{payment, position, settlement, subject};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct DeliveryVersusPayment {
     /// Never forgotten: a return may come late.
     trades: BTreeMap<String, Exchange>,
@@ -24,7 +24,7 @@ pub struct DeliveryVersusPayment {
 }
 
 /// Where each of these happened to a trade.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Exchange {
     buyer_paid: Option<u64>,
     seller_paid: Option<u64>,
@@ -130,6 +130,10 @@ impl Invariant for DeliveryVersusPayment {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Bank, FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

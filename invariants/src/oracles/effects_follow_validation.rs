@@ -11,7 +11,7 @@ use contracts::events::{clearing_stored, position_stored, settlement_stored, tra
 use crate::read::{clearing, ledger, messages, payment, position, settlement, subject, trade, trade_of_leg};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct EffectsFollowValidation {
     /// What was answered for each trade, and where. Kept: an effect may come late.
     answers: BTreeMap<String, (Answer, u64)>,
@@ -119,6 +119,10 @@ impl Invariant for EffectsFollowValidation {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

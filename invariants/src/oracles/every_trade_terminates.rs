@@ -11,11 +11,12 @@ use contracts::events::{TradeState, settlement_stored, trade_stored};
 use crate::read::{settlement, subject, trade};
 use crate::{Fact, FactKind, Invariant, Pending, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct EveryTradeTerminates {
     open: BTreeMap<String, Open>,
 }
 
+#[derive(Clone)]
 struct Open {
     /// `None` before it is accepted.
     state: Option<TradeState>,
@@ -94,6 +95,10 @@ impl Invariant for EveryTradeTerminates {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

@@ -12,7 +12,7 @@ use crate::book::amount;
 use crate::read::ledger;
 use crate::{FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct LedgerBalances {
     entries: BTreeMap<String, (State, u64)>,
 }
@@ -88,6 +88,10 @@ impl Invariant for LedgerBalances {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

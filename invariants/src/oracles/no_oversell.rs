@@ -13,7 +13,7 @@ use crate::fact::Book;
 use crate::read::{position, subject};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NoOversell {
     /// By account and instrument.
     holdings: BTreeMap<String, BTreeMap<String, Holding>>,
@@ -21,7 +21,7 @@ pub struct NoOversell {
     promises: BTreeMap<String, u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Holding {
     settled: i128,
     promised: i128,
@@ -97,6 +97,10 @@ impl Invariant for NoOversell {
 
     fn welcomes(&self) -> &'static [FactKind] {
         &[FactKind::Opening]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

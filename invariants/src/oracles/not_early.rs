@@ -14,12 +14,13 @@ use crate::fact::{BankKind, BankMovement, Committed};
 use crate::read::{payment, settlement, subject};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NotEarly {
     /// Payments that the bank has not executed yet, by `debtor creditor amount`: no UETR names its leg.
     awaited: BTreeMap<String, Vec<Awaited>>,
 }
 
+#[derive(Clone)]
 struct Awaited {
     leg: String,
     opens_ns: i64,
@@ -111,6 +112,10 @@ impl Invariant for NotEarly {
 
     fn welcomes(&self) -> &'static [FactKind] {
         &[FactKind::Bank]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

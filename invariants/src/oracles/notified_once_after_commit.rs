@@ -15,7 +15,7 @@ use contracts::{Message, topics};
 use crate::read::{messages, notification, reference, trade};
 use crate::{Fact, FactKind, Invariant, Pending, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct NotifiedOnceAfterCommit {
     /// The participant of each account.
     participants: BTreeMap<String, String>,
@@ -27,13 +27,14 @@ pub struct NotifiedOnceAfterCommit {
     notices: BTreeMap<(String, String), Notice>,
 }
 
+#[derive(Clone)]
 struct Unheard {
     /// A party without known participant is an empty name: any notice of the event will do.
     participants: BTreeSet<String>,
     since: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Notice {
     participant: String,
     taken: Option<u64>,
@@ -173,6 +174,10 @@ impl Invariant for NotifiedOnceAfterCommit {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed, FactKind::Notified]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

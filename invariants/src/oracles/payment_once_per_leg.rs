@@ -15,7 +15,7 @@ use crate::fact::{BankKind, BankMovement};
 use crate::read::{messages, payment, subject, trade_of_leg};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct PaymentOncePerLeg {
     legs: BTreeMap<String, Leg>,
     /// By `debtor creditor amount`.
@@ -24,14 +24,14 @@ pub struct PaymentOncePerLeg {
     executed: BTreeMap<String, u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Leg {
     /// The UETRs that are known to belong to the leg and were executed.
     executed: Vec<(String, u64)>,
 }
 
 /// Legs that only their ids tell apart.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Alike {
     instructed: u32,
     returns: u32,
@@ -125,6 +125,10 @@ impl Invariant for PaymentOncePerLeg {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Bank, FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

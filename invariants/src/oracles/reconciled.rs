@@ -19,7 +19,7 @@ use crate::{Fact, FactKind, Invariant, Pending, Record, Verdict, Violation};
 /// The ledger's accounts of what is outside: no other book has them.
 const OUTSIDE: &[&str] = &["WORLD", "ISSUER"];
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Reconciled {
     reference: Reference,
     /// Shares, as position stores them.
@@ -225,6 +225,10 @@ impl Invariant for Reconciled {
 
     fn welcomes(&self) -> &'static [FactKind] {
         &[FactKind::Request, FactKind::Answer]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

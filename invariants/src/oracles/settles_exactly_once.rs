@@ -11,14 +11,14 @@ use crate::book::entry;
 use crate::read::{position, settlement, subject};
 use crate::{FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct SettlesExactlyOnce {
     /// Never forgotten: the second time may come late.
     trades: BTreeMap<String, Ends>,
 }
 
 /// Where each of these happened to a trade.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Ends {
     delivered: Option<u64>,
     received: Option<u64>,
@@ -77,6 +77,10 @@ impl Invariant for SettlesExactlyOnce {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

@@ -13,14 +13,14 @@ use crate::fact::Book;
 use crate::read::{position, subject};
 use crate::{Fact, FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct SharesConserved {
     /// Issued shares by account and instrument, with the record that issued them.
     issued: BTreeMap<String, BTreeMap<String, Issue>>,
     openings_told: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Issue {
     shares: Decimal,
     told_at: Option<u64>,
@@ -63,6 +63,10 @@ impl Invariant for SharesConserved {
 
     fn welcomes(&self) -> &'static [FactKind] {
         &[FactKind::Opening]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

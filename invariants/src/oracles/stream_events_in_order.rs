@@ -11,10 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::fact::{Committed, OutboxRow, Visible};
+use crate::lookback::WINDOW;
 use crate::{Fact, FactKind, Invariant, Pending, Record, Verdict, Violation};
-
-/// How many transactions can be lost at once: more than any standby lags behind.
-const UNDO_MAX: usize = 4_096;
 
 /// Streams are many and long-lived: their names are kept as hashes.
 type Name = u128;
@@ -71,7 +69,7 @@ impl StreamEventsInOrder {
         for row in &committed.outbox {
             undo.messages.push(self.queued(row, at)?);
         }
-        if self.undo.len() == UNDO_MAX {
+        if self.undo.len() == WINDOW {
             self.undo.pop_front();
         }
         self.undo.push_back(undo);

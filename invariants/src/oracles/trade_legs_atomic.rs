@@ -13,12 +13,13 @@ use contracts::events::position_stored::Event;
 use crate::read::{position, subject};
 use crate::{FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TradeLegsAtomic {
     /// Reserved trades, until they have been delivered or given up.
     open: BTreeMap<String, Terms>,
 }
 
+#[derive(Clone)]
 struct Terms {
     seller: String,
     buyer: String,
@@ -144,6 +145,10 @@ impl Invariant for TradeLegsAtomic {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

@@ -11,7 +11,7 @@ use contracts::events::trade_stored::Event;
 use crate::read::{subject, trade};
 use crate::{FactKind, Invariant, Record, Verdict, Violation};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TradeStatesMonotone {
     /// The state of each trade since a record; no state before it is accepted. Terminal ones must stay.
     trades: BTreeMap<String, (Option<TradeState>, u64)>,
@@ -95,6 +95,10 @@ impl Invariant for TradeStatesMonotone {
 
     fn needs(&self) -> &'static [FactKind] {
         &[FactKind::Committed]
+    }
+
+    fn fork(&self) -> Option<Box<dyn Invariant>> {
+        Some(Box::new(self.clone()))
     }
 
     fn observe(&mut self, record: &Record<'_>) -> Verdict {

@@ -15,7 +15,7 @@ use crate::Violation;
 use crate::book::{Balances, amount};
 use crate::fact::{ClientAnswer, ClientRequest, Outcome, RequestBody};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Reference {
     /// Shares after all settlements so far.
     pub shares: Balances,
@@ -45,6 +45,7 @@ struct Terms {
     since: u64,
 }
 
+#[derive(Clone)]
 pub struct Withdrawal {
     pub account: String,
     pub amount: Decimal,

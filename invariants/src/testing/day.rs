@@ -8,7 +8,7 @@ use contracts::events::*;
 
 use super::*;
 use crate::day::Day;
-use crate::fact::{Phase, Visible};
+use crate::fact::Phase;
 
 #[derive(Default)]
 pub struct GoodDay {

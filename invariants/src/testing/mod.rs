@@ -7,7 +7,7 @@ use contracts::{Headers, Message, StoredEvent};
 
 use crate::fact::{
     BankKind, BankMovement, Book, ClientAnswer, ClientRequest, Committed, EventRow, Opening, OutboxRow,
-    Outcome, RequestBody,
+    Outcome, RequestBody, Visible,
 };
 use crate::{Fact, Invariant, Mark, Record, Verdict, Violation};
 
@@ -198,6 +198,21 @@ impl From<Commit> for Fact {
     fn from(commit: Commit) -> Self {
         Self::Committed(commit.0)
     }
+}
+
+/// `trade-validated` shows a message.
+pub fn shown(source: &str, sequence: u64) -> Fact {
+    let headers = Headers { source: source.to_owned(), sequence, ..Headers::default() };
+    Fact::Visible(Visible {
+        topic: "trade-validated".to_owned(),
+        partition: 0,
+        offset: 0,
+        leader_epoch: 0,
+        key: String::new(),
+        headers: Some(headers),
+        message: None,
+        payload: Default::default(),
+    })
 }
 
 /// 10 shares of `ACME` from `S` to `B` at 2.50, of Friday 2026-03-06: settles on Monday the 9th for 25.00.
