@@ -99,9 +99,14 @@ impl ClusterSpec {
         self.brokers[usize::try_from(index).expect("a remainder of two positive numbers")]
     }
 
-    /// The broker that coordinates a group: the leader of its partition of `__consumer_offsets`.
+    /// The broker that coordinates a group at first: the leader of its partition of `__consumer_offsets`.
     pub fn coordinator_of(&self, group_id: &str) -> i32 {
-        self.leader_of("__consumer_offsets", to_positive(java_hash(group_id)) % OFFSETS_TOPIC_NUM_PARTITIONS)
+        self.leader_of("__consumer_offsets", self.offsets_partition_of(group_id))
+    }
+
+    /// The group's partition of `__consumer_offsets`.
+    pub fn offsets_partition_of(&self, group_id: &str) -> i32 {
+        to_positive(java_hash(group_id)) % OFFSETS_TOPIC_NUM_PARTITIONS
     }
 
     /// The broker that accepts `CreateTopics`.
@@ -131,6 +136,7 @@ pub struct BrokerConfig {
     pub message_max_bytes: i32,
     pub offsets_retention_minutes: i64,
     pub producer_id_expiration_ms: i64,
+    pub log_retention_check_interval_ms: i64,
 }
 
 impl BrokerConfig {
@@ -145,6 +151,7 @@ impl BrokerConfig {
             message_max_bytes: 1_048_588,
             offsets_retention_minutes: 7 * 24 * 60,
             producer_id_expiration_ms: DAY_MS,
+            log_retention_check_interval_ms: 5 * 60 * 1000,
         }
     }
 }

@@ -18,7 +18,7 @@ pub mod protocol;
 pub mod records;
 pub mod trouble;
 
-pub use broker::{Broker, ConnectionId, MemberAssignment, Output};
+pub use broker::{Broker, ConnectionId, CoordinatorMoved, MemberAssignment, Output, move_coordinator};
 pub use cluster::{
     BrokerConfig, CleanupPolicy, ClusterSpec, MessageTimestampType, TimestampMs, TopicPartition, TopicSpec,
     topic_name,

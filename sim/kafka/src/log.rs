@@ -54,6 +54,11 @@ impl Log {
         self.end_offset
     }
 
+    /// There is no segment.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     /// Appends a validated batch.
     pub fn append(
         &mut self,
@@ -154,7 +159,8 @@ impl Log {
             .filter(|batch| batch.max_timestamp >= timestamp)
             .find_map(|batch| {
                 let (_, records) = decode_batch(&batch.bytes).expect("stored batches were validated");
-                records.into_iter().find(|record| record.timestamp >= timestamp)
+                let is_there = |offset| offset >= self.start_offset;
+                records.into_iter().find(|record| record.timestamp >= timestamp && is_there(record.offset))
             })
             .map(|record| (record.timestamp, record.offset))
     }
@@ -165,15 +171,32 @@ impl Log {
         self.offset_for_timestamp(max)
     }
 
-    /// Deletes segments, oldest first, whose newest record is older than `retention.ms`; also the active one.
-    pub fn expire(&mut self, now: TimestampMs, retention_ms: i64) {
-        if retention_ms < 0 {
-            return;
-        }
-        while self.segments.front().is_some_and(|segment| now - segment.max_timestamp > retention_ms) {
-            let deleted = self.segments.pop_front().expect("just seen");
+    /// Deletes segments, oldest first, whose newest record is older than `retention.ms`; also the active one. True if
+    /// there were any.
+    pub fn expire(&mut self, now: TimestampMs, retention_ms: i64) -> bool {
+        let start_offset = self.start_offset;
+        while self.expires_at(retention_ms).is_some_and(|expires_at| expires_at <= now) {
+            let deleted = self.segments.pop_front().expect("it expires");
             let last = deleted.batches.last().expect("segments are rolled for a batch");
-            self.start_offset = last.last_offset + 1;
+            self.start_offset = self.start_offset.max(last.last_offset + 1);
+        }
+        self.start_offset > start_offset
+    }
+
+    /// When [`Log::expire`] would delete the first segment, if nothing is appended to it meanwhile.
+    pub fn expires_at(&self, retention_ms: i64) -> Option<TimestampMs> {
+        let first = self.segments.front().filter(|_| retention_ms >= 0)?;
+        Some(first.max_timestamp.saturating_add(retention_ms).saturating_add(1))
+    }
+
+    /// `DeleteRecords`: nothing below `offset` can be read any more; segments that are all below it are gone.
+    pub fn delete_before(&mut self, offset: i64) {
+        self.start_offset = self.start_offset.max(offset.min(self.end_offset));
+        let start_offset = self.start_offset;
+        let is_below =
+            |segment: &Segment| segment.batches.last().is_some_and(|last| last.last_offset < start_offset);
+        while self.segments.front().is_some_and(is_below) {
+            self.segments.pop_front();
         }
     }
 }

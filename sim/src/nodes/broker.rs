@@ -21,7 +21,7 @@ pub async fn run(node: Node, cluster: Cluster, place: usize) {
     if node.incarnation > 1 {
         let mut broker = cluster[place].borrow_mut();
         broker.crash();
-        broker.restart();
+        broker.restart(now_ms(&node));
     }
     let mut deadline = Deadline::new(node.world.agenda.clone());
     loop {

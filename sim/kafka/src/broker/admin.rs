@@ -82,7 +82,7 @@ impl Broker {
             };
             match error {
                 None => {
-                    let broker = self.config.cluster.coordinator_of(&key);
+                    let broker = self.coordinator_of(&key);
                     Coordinator::default()
                         .with_key(key)
                         .with_node_id(BrokerId(broker))

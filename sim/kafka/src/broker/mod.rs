@@ -13,17 +13,20 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{GroupId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::cluster::{BrokerConfig, CleanupPolicy, TimestampMs, TopicPartition, TopicSpec};
+use crate::cluster::{BrokerConfig, TimestampMs, TopicPartition, TopicSpec};
 use crate::group::Coordinator;
 use crate::protocol::{Request, RequestKind, Response};
 use crate::trouble::{Draw, Refusal, Trouble, Troubles};
 
 mod admin;
+mod coordination;
 mod fetch;
 mod list_offsets;
 mod produce;
+mod retention;
 
 use admin::ProducerIds;
+pub use coordination::{CoordinatorMoved, move_coordinator};
 use fetch::ParkedFetches;
 pub use list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_TIMESTAMP};
 use produce::Partition;
@@ -73,8 +76,8 @@ struct Topic {
     partitions: Vec<Option<Partition>>,
 }
 
-/// A broker. On a disk: topics, logs with producer state, committed offsets, and the counters behind producer ids,
-/// member ids, generations and leader epochs. In memory: parked requests and group membership.
+/// A broker. On a disk: topics, logs with producer state, committed offsets, finished generations of groups, and the
+/// counters behind producer ids, member ids and leader epochs. In memory: parked requests, sessions and rebalances.
 pub struct Broker {
     config: BrokerConfig,
     topics: BTreeMap<TopicName, Topic>,
@@ -83,6 +86,8 @@ pub struct Broker {
     fetches: ParkedFetches,
     coordinator: Coordinator,
     troubles: Troubles,
+    /// When a segment can have expired.
+    next_retention_check: Option<TimestampMs>,
 }
 
 impl Broker {
@@ -94,6 +99,7 @@ impl Broker {
             leader_epoch: 0,
             fetches: ParkedFetches::default(),
             troubles: Troubles::default(),
+            next_retention_check: None,
             config,
         };
         for topic in broker.config.cluster.topics.clone() {
@@ -115,6 +121,7 @@ impl Broker {
         request: Request,
     ) -> Vec<Output> {
         let reply = ReplyTo { conn, correlation };
+        self.coordinator.load(now);
         if self.troubles.is_quiet() {
             return self.carry_out(now, reply, request);
         }
@@ -154,6 +161,7 @@ impl Broker {
     pub fn tick(&mut self, now: TimestampMs) -> Vec<Output> {
         let mut outputs = self.expire_fetches(now);
         self.coordinator.tick(now, &mut outputs);
+        self.check_retention(now, &mut outputs);
         if !self.troubles.is_quiet() {
             outputs = self.troubles.judge(now, outputs);
         }
@@ -163,8 +171,12 @@ impl Broker {
 
     /// When the next time-out falls due, if any is armed.
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        let deadlines =
-            [self.fetches.next_deadline(), self.coordinator.next_deadline(), self.troubles.next_deadline()];
+        let deadlines = [
+            self.fetches.next_deadline(),
+            self.coordinator.next_deadline(),
+            self.troubles.next_deadline(),
+            self.next_retention_check,
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -192,16 +204,18 @@ impl Broker {
         self.troubles.met(id)
     }
 
-    /// The process dies: parked requests and group membership are gone, silently.
+    /// The process dies: parked requests and rebalances under way are gone, silently.
     pub fn crash(&mut self) {
         self.fetches = ParkedFetches::default();
-        self.coordinator.forget_members();
+        self.coordinator.crash();
         self.troubles.crash();
     }
 
-    /// The process is back: same log, producer state and committed offsets; a new leader epoch and a new block of
-    /// producer ids. Topics created meanwhile must be taught again with [`Broker::learn_topic`].
-    pub fn restart(&mut self) {
+    /// The process is back: same log, producer state, committed offsets, and groups as they were last written, with
+    /// sessions that begin now; a new leader epoch and a new block of producer ids. Topics created meanwhile must be
+    /// taught again with [`Broker::learn_topic`].
+    pub fn restart(&mut self, now: TimestampMs) {
+        self.coordinator.restart(now);
         self.leader_epoch += 1;
         self.producer_ids.next_block();
     }
@@ -229,20 +243,6 @@ impl Broker {
     pub fn log_range(&self, partition: &TopicPartition) -> Option<(i64, i64)> {
         let (_, found) = self.partition(&partition.topic, partition.partition).ok()?;
         Some((found.log.start_offset(), found.log.end_offset()))
-    }
-
-    /// Retention: deletes segments past `retention.ms`, producer state past `producer.id.expiration.ms`, and the
-    /// offsets of groups empty for `offsets.retention.minutes`. Kafka looks every 5 minutes; here the host decides.
-    pub fn expire(&mut self, now: TimestampMs) {
-        for topic in self.topics.values_mut() {
-            for partition in topic.partitions.iter_mut().flatten() {
-                partition.producers.expire(now, self.config.producer_id_expiration_ms);
-                if topic.spec.cleanup_policy == CleanupPolicy::Delete {
-                    partition.log.expire(now, topic.spec.retention_ms);
-                }
-            }
-        }
-        self.coordinator.expire_offsets(now);
     }
 
     fn partition(&self, topic: &TopicName, index: i32) -> Result<(&TopicSpec, &Partition), ResponseError> {

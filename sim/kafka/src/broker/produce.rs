@@ -97,8 +97,12 @@ impl Broker {
         if let Verdict::Duplicate { base_offset } = partition.producers.check(now, expiration_ms, &header)? {
             return Ok(Stored { base_offset, log_append_time: -1 });
         }
-        let stored = partition.log.append(now, &topic_state.spec, leader_epoch, &header, batch);
+        let spec = &topic_state.spec;
+        let was_empty = partition.log.is_empty();
+        let stored = partition.log.append(now, spec, leader_epoch, &header, batch);
         partition.producers.appended(now, &header, stored.base_offset);
+        let expires_at = partition.log.expires_at(spec.retention_ms);
+        let expires_at = expires_at.filter(|_| was_empty && spec.cleanup_policy == CleanupPolicy::Delete);
         let name = TopicPartition { topic: topic.clone(), partition: data.index };
         outputs.push(Output::Visible {
             partition: name.clone(),
@@ -107,6 +111,9 @@ impl Broker {
             records: stored.records,
         });
         appended.push(name);
+        if let Some(expires_at) = expires_at {
+            self.note_expiry(now, expires_at);
+        }
         Ok(Stored { base_offset: stored.base_offset, log_append_time: stored.log_append_time })
     }
 }

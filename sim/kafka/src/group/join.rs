@@ -35,7 +35,7 @@ impl Coordinator {
     }
 }
 
-fn join_error(error: ResponseError, member_id: StrBytes) -> JoinGroupResponse {
+pub(super) fn join_error(error: ResponseError, member_id: StrBytes) -> JoinGroupResponse {
     JoinGroupResponse::default()
         .with_error_code(error.code())
         .with_generation_id(-1)
@@ -196,6 +196,7 @@ impl Group {
         }
         if self.state == State::Stable && unchanged {
             self.members.insert(new_id.clone(), member);
+            self.write_down();
             let mut response = self.joined_response(&new_id).with_skip_assignment(was_leader);
             if was_leader {
                 // Below version 9 a leader cannot be told to skip the assignment: it is told of the old leader.

@@ -1,8 +1,7 @@
 //! The group coordinator: who is in which consumer group, which generation it is, and what it has committed.
 //!
 //! Fakes Kafka's classic protocol (`GroupMetadataManager`, `ClassicGroup`): Join, Sync, Heartbeat, Leave, with time-
-//! outs as data. Deviates in one point: after a crash a group's offsets and generation number are there, its members
-//! are not, and must join again; Kafka reads them back from `__consumer_offsets`. Omits KIP-848's protocol, the
+//! outs as data; groups are written down and read back as through `__consumer_offsets`. Omits KIP-848's protocol, the
 //! `Dead` state (an unknown group is an empty one), `group.max.size`, and pending transactional offsets (the seam is
 //! [`offsets`]).
 
@@ -18,14 +17,17 @@ use crate::broker::{ConnectionId, Output, ReplyTo};
 use crate::cluster::{BrokerConfig, ClusterSpec, TimestampMs};
 use crate::protocol::code;
 
+mod force;
 mod join;
 mod leave;
 mod offsets;
 mod rebalance;
 mod state;
+mod stored;
 mod sync;
 
 use state::{Group, State};
+use stored::Loading;
 
 /// All groups of one broker.
 pub(crate) struct Coordinator {
@@ -37,6 +39,12 @@ pub(crate) struct Coordinator {
     deadlines: BTreeSet<(TimestampMs, GroupId)>,
     /// Stands in for the UUID in member ids, and survives crashes so that no id comes twice.
     next_member: u64,
+    /// Partitions of `__consumer_offsets` that are led elsewhere than at first.
+    moved: BTreeMap<i32, i32>,
+    /// Partitions of `__consumer_offsets` that came here and are being read.
+    loading: BTreeMap<i32, Loading>,
+    /// No offset expires before.
+    offsets_expire_at: Option<TimestampMs>,
 }
 
 struct Settings {
@@ -76,6 +84,9 @@ impl Coordinator {
             groups: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             next_member: 0,
+            moved: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            offsets_expire_at: None,
         }
     }
 
@@ -83,10 +94,20 @@ impl Coordinator {
         if group_id.is_empty() {
             return Err(ResponseError::InvalidGroupId);
         }
-        if self.cluster.coordinator_of(group_id) != self.broker {
+        if self.broker_of(group_id) != self.broker {
             return Err(ResponseError::NotCoordinator);
         }
+        if !self.loading.is_empty() && self.loading.contains_key(&self.cluster.offsets_partition_of(group_id))
+        {
+            return Err(ResponseError::CoordinatorLoadInProgress);
+        }
         Ok(())
+    }
+
+    /// The group's coordinator.
+    pub fn broker_of(&self, group_id: &str) -> i32 {
+        let partition = self.cluster.offsets_partition_of(group_id);
+        self.moved.get(&partition).copied().unwrap_or_else(|| self.cluster.coordinator_of(group_id))
     }
 
     /// Runs a transition of one group (which comes into being here) and keeps its deadline up to date.
@@ -107,24 +128,39 @@ impl Coordinator {
         };
         let result = transition(group, &mut env);
         let after = group.next_deadline();
+        let became_empty = group.state == State::Empty && before.is_some() && after.is_none();
         if before != after {
             before.map(|deadline| self.deadlines.remove(&(deadline, group_id.clone())));
             after.map(|deadline| self.deadlines.insert((deadline, group_id.clone())));
+        }
+        if became_empty {
+            self.note_offsets(now);
         }
         result
     }
 
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let due = self.deadlines.first().map(|(deadline, _)| *deadline);
+        [due, self.loaded_at(), self.offsets_expire_at].into_iter().flatten().min()
     }
 
     /// Ends sessions, rebalances and delays that are due.
     pub fn tick(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
+        self.load(now);
+        if self.offsets_expire_at.is_some_and(|due| due <= now) {
+            self.expire_offsets(now);
+        }
         while let Some((deadline, group_id)) = self.deadlines.first().cloned()
             && deadline <= now
         {
             self.with_group(now, &group_id, outputs, |group, env| group.expire(env));
         }
+    }
+
+    /// Offsets of a group without members are there, and expire some day.
+    fn note_offsets(&mut self, now: TimestampMs) {
+        let expire_at = now + self.settings.offsets_retention_ms + 1;
+        self.offsets_expire_at = Some(self.offsets_expire_at.map_or(expire_at, |due| due.min(expire_at)));
     }
 
     pub fn heartbeat(&mut self, now: TimestampMs, reply: ReplyTo, request: &HeartbeatRequest) -> Vec<Output> {
@@ -144,16 +180,12 @@ impl Coordinator {
         self.groups.values_mut().for_each(|group| group.drop_connection(conn));
     }
 
-    /// A crash: what was only in memory is gone.
-    pub fn forget_members(&mut self) {
-        self.deadlines.clear();
-        self.groups.values_mut().for_each(Group::forget_members);
-    }
-
     pub fn expire_offsets(&mut self, now: TimestampMs) {
         let retention_ms = self.settings.offsets_retention_ms;
         self.groups.values_mut().for_each(|group| group.expire_offsets(now, retention_ms));
         self.groups.retain(|_, group| !group.is_forgettable());
+        let expiries = self.groups.values().filter_map(|group| group.offsets_expire_at(retention_ms));
+        self.offsets_expire_at = expiries.min();
     }
 }
 

@@ -63,6 +63,9 @@ impl Coordinator {
             topics
                 .push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
         }
+        if accepted.is_ok() && group.is_some_and(|group| group.state == State::Empty) {
+            self.note_offsets(now);
+        }
         outputs.push(reply.respond(OffsetCommitResponse::default().with_topics(topics)));
         outputs
     }
@@ -155,6 +158,13 @@ impl Group {
         let name = TopicPartition { topic: topic.clone(), partition: wanted.partition_index };
         self.offsets.insert(name, committed);
         Ok(())
+    }
+
+    /// When the first offset of a group without members expires.
+    pub fn offsets_expire_at(&self, retention_ms: i64) -> Option<TimestampMs> {
+        let offsets = self.offsets.values().filter(|_| self.state == State::Empty);
+        let since = offsets.map(|committed| committed.committed_at.max(self.empty_since)).min()?;
+        Some(since + retention_ms + 1)
     }
 
     /// `offsets.retention.minutes`, counted from the last commit or from when the group became empty.

@@ -93,6 +93,7 @@ impl Group {
         self.protocol_type = None;
         self.leader = None;
         self.empty_since = env.now;
+        self.write_down();
         let (group, generation) = (self.id.clone(), self.generation);
         env.outputs.push(Output::Rebalanced { group, generation, members: Vec::new() });
     }

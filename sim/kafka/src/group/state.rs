@@ -8,6 +8,7 @@ use kafka_protocol::messages::{GroupId, JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::offsets::CommittedOffset;
+use super::stored::Stored;
 use crate::broker::{ConnectionId, Output, ReplyTo};
 use crate::cluster::{TimestampMs, TopicPartition};
 
@@ -24,6 +25,7 @@ pub(super) enum State {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parked(pub Option<ReplyTo>);
 
+#[derive(Clone)]
 pub(super) struct Member {
     pub client_id: StrBytes,
     pub group_instance_id: Option<StrBytes>,
@@ -79,6 +81,8 @@ pub(super) struct Group {
     pub sync_deadline: Option<TimestampMs>,
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
     pub empty_since: TimestampMs,
+    /// The last finished generation, as written.
+    pub stored: Stored,
 }
 
 impl Group {
@@ -97,6 +101,7 @@ impl Group {
             sync_deadline: None,
             offsets: BTreeMap::new(),
             empty_since: now,
+            stored: Stored::default(),
         }
     }
 
@@ -147,11 +152,6 @@ impl Group {
             gone(&mut member.join);
             gone(&mut member.sync);
         }
-    }
-
-    pub fn forget_members(&mut self) {
-        let (id, offsets) = (self.id.clone(), std::mem::take(&mut self.offsets));
-        *self = Group { generation: self.generation, offsets, ..Group::new(id, self.empty_since) };
     }
 
     /// Nothing in it that anyone could ask for. Its generation starts over if it comes back, as in Kafka.

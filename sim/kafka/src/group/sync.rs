@@ -91,6 +91,7 @@ impl Group {
             }
         }
         self.state = State::Stable;
+        self.write_down();
         let members = self.members.iter().map(|(id, member)| MemberAssignment {
             member_id: id.clone(),
             client_id: member.client_id.clone(),

@@ -105,7 +105,7 @@ fn b22_de_duplication_survives_a_crash() {
     bench.append(0, idempotent(PID, 0, 0, &["a"])).expect("first");
     bench.append(0, idempotent(PID, 0, 1, &["b"])).expect("second");
     bench.broker.crash();
-    bench.broker.restart();
+    bench.broker.restart(bench.now);
     assert_eq!(bench.append(0, idempotent(PID, 0, 1, &["b"])), Ok(1));
     assert_eq!(bench.append(0, idempotent(PID, 0, 2, &["c"])), Ok(2));
 }
@@ -121,7 +121,7 @@ fn b_producer_ids_are_unique_across_brokers_blocks_and_restarts() {
         for round in 0..2_500 {
             if round % 400 == 0 {
                 bench.broker.crash();
-                bench.broker.restart();
+                bench.broker.restart(bench.now);
             }
             let request = InitProducerIdRequest::default().with_transactional_id(None);
             let response: InitProducerIdResponse = bench.call(request);

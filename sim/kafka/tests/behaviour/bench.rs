@@ -26,9 +26,10 @@ impl Bench {
         Bench::with(|_| {})
     }
 
-    /// With other settings than the default: one topic of two partitions.
+    /// With other settings than the default: one topic of two partitions, kept for ever.
     pub fn with(adjust: impl FnOnce(&mut BrokerConfig)) -> Bench {
-        let cluster = ClusterSpec { brokers: vec![0], topics: vec![TopicSpec::new(TOPIC, 2)] };
+        let topic = TopicSpec { retention_ms: -1, ..TopicSpec::new(TOPIC, 2) };
+        let cluster = ClusterSpec { brokers: vec![0], topics: vec![topic] };
         let mut config = BrokerConfig::new(0, cluster);
         adjust(&mut config);
         Bench { broker: Broker::new(config), now: 1_000_000, correlation: 0 }

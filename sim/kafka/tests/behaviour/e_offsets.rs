@@ -118,7 +118,7 @@ fn e49_commits_survive_a_crash() {
     let mut bench = Bench::new();
     bench.commit("", -1, 0, 7).expect("committed");
     bench.broker.crash();
-    bench.broker.restart();
+    bench.broker.restart(bench.now);
     assert_eq!(bench.committed(0), 7);
 }
 

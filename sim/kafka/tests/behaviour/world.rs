@@ -266,7 +266,8 @@ impl State {
 
     pub fn restart(&mut self, broker: i32) {
         self.down.remove(&broker);
-        self.brokers.get_mut(&broker).expect("a broker").restart();
+        let now = self.now;
+        self.brokers.get_mut(&broker).expect("a broker").restart(now);
     }
 }
 
