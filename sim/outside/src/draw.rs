@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use scenario::{Drawn, TimeSpan};
+use serde::{Serialize, Serializer};
+
 /// One stream of random numbers.
 pub trait Draw {
     fn next_u64(&mut self) -> u64;
@@ -87,6 +90,14 @@ impl Span {
     pub fn draw(self, draw: &mut dyn Draw) -> Duration {
         let nanos = |length: Duration| u64::try_from(length.as_nanos()).expect("spans end within 500 years");
         Duration::from_nanos(draw.between(nanos(self.min), nanos(self.max)))
+    }
+}
+
+/// As scenarios write it: a length, or the shortest and the longest.
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [min, max] = [TimeSpan(self.min), TimeSpan(self.max)];
+        if min == max { Drawn::Fixed(min) } else { Drawn::Between { min, max } }.serialize(serializer)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Fakes an OAuth 2.0 token endpoint (RFC 6749, client credentials, in JSON) and a key set (RFC 7517, with the
 //! Ed25519 keys of RFC 8037). Tokens are compact JWS (RFC 7515) signed with EdDSA, which is deterministic.
-//! Leaves out users, consent, refresh tokens, and secrets that are stored as anything but text.
+//! Keys can be rotated, the old ones being published for a while. Leaves out users, consent, refresh tokens, and secrets that are stored as anything but text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,9 +15,9 @@ use ed25519_dalek::{Signer, SigningKey};
 use http::{Request, Response, StatusCode};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::party::{Handled, Party, answer, no_route, refusal, route};
+use crate::party::{Handled, Measure, Party, answer, later, no_route, refusal, route};
 
 /// `iss` of every token.
 pub const ISSUER: &str = "https://identity.bellwether.invalid";
@@ -45,6 +45,8 @@ pub struct RegisteredClient {
 pub struct IdentityProvider {
     key: SigningKey,
     key_id: String,
+    /// Keys that sign no more, and until when they are published.
+    old: Vec<(SigningKey, Timestamp)>,
     token_lifetime: Duration,
     clients: BTreeMap<String, RegisteredClient>,
 }
@@ -83,10 +85,9 @@ impl IdentityProvider {
         clients: impl IntoIterator<Item = RegisteredClient>,
     ) -> Self {
         let key = SigningKey::from_bytes(&seed);
-        let fingerprint = &key.verifying_key().to_bytes()[..6];
-        let key_id = URL_SAFE_NO_PAD.encode(fingerprint);
+        let key_id = key_id(&key);
         let clients = clients.into_iter().map(|client| (client.id.clone(), client)).collect();
-        Self { key, key_id, token_lifetime, clients }
+        Self { key, key_id, old: Vec::new(), token_lifetime, clients }
     }
 
     /// The token that the client would get at `now`: a past instant gives one that has expired.
@@ -109,12 +110,19 @@ impl IdentityProvider {
         Some(format!("{signed}.{signature}"))
     }
 
-    fn key_set(&self) -> Response<Bytes> {
-        let x = URL_SAFE_NO_PAD.encode(self.key.verifying_key().to_bytes());
-        let key = json!({
-            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.key_id, "x": x,
-        });
-        answer(StatusCode::OK, &json!({ "keys": [key] }))
+    /// Signs with a key that follows from the one before.
+    fn rotate(&mut self, now: Timestamp, old_for: Duration) {
+        let signature = self.key.sign(b"the next key");
+        let next = SigningKey::from_bytes(signature.r_bytes());
+        self.key_id = key_id(&next);
+        let old = std::mem::replace(&mut self.key, next);
+        self.old.push((old, later(now, old_for)));
+    }
+
+    fn key_set(&self, now: Timestamp) -> Response<Bytes> {
+        let old = self.old.iter().filter(|(_, until)| now < *until).map(|(key, _)| key);
+        let keys: Vec<Value> = std::iter::once(&self.key).chain(old).map(published).collect();
+        answer(StatusCode::OK, &json!({ "keys": keys }))
     }
 
     fn token(&self, now: Timestamp, body: &[u8]) -> Response<Bytes> {
@@ -131,6 +139,15 @@ impl IdentityProvider {
     }
 }
 
+fn key_id(key: &SigningKey) -> String {
+    URL_SAFE_NO_PAD.encode(&key.verifying_key().to_bytes()[..6])
+}
+
+fn published(key: &SigningKey) -> Value {
+    let x = URL_SAFE_NO_PAD.encode(key.verifying_key().to_bytes());
+    json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key_id(key), "x": x })
+}
+
 fn part(value: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(crate::party::encode(value))
 }
@@ -140,20 +157,24 @@ impl Party for IdentityProvider {
     fn handle(&mut self, now: Timestamp, request: &Request<Bytes>) -> Handled {
         let (method, path) = route(request);
         Handled::answer(match (method, path.as_slice()) {
-            ("GET", [".well-known", "jwks.json"]) => self.key_set(),
+            ("GET", [".well-known", "jwks.json"]) => self.key_set(now),
             ("POST", ["token"]) => self.token(now, request.body()),
             _ => no_route(),
         })
+    }
+
+    fn adopt(&mut self, now: Timestamp, measure: Measure) {
+        if let Measure::RotateKeys { old_for } = measure {
+            self.rotate(now, old_for);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use jsonwebtoken::jwk::JwkSet;
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-    use serde_json::Value;
-
-    use super::*;
 
     const NOW: i64 = 1_772_807_400;
 
@@ -206,6 +227,26 @@ mod tests {
 
         let forged = token.replacen('.', ".e", 1);
         assert!(decode::<Value>(&forged, &key, &validation).is_err());
+    }
+
+    #[test]
+    fn after_a_rotation_the_old_key_is_published_for_a_while() {
+        let mut provider = provider();
+        let key_of = |token: Value| {
+            decode_header(token["access_token"].as_str().expect("a token")).expect("a header").kid
+        };
+        let old = key_of(token(&mut provider, "hush").1).expect("a key id");
+        let at = |seconds| Timestamp::from_second(NOW + seconds).expect("an instant");
+        provider.adopt(at(0), Measure::RotateKeys { old_for: Duration::from_secs(60) });
+        let new = key_of(token(&mut provider, "hush").1).expect("a key id");
+        let keys = |seconds| -> Vec<String> {
+            let answer: Value = serde_json::from_slice(provider.key_set(at(seconds)).body()).expect("JSON");
+            let keys = answer["keys"].as_array().expect("a set").iter();
+            keys.map(|key| key["kid"].as_str().expect("an id").to_owned()).collect()
+        };
+        assert_ne!(old, new);
+        assert_eq!(keys(59), [new.clone(), old]);
+        assert_eq!(keys(60), [new]);
     }
 
     #[test]

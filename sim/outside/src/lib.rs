@@ -7,7 +7,7 @@
 //! **Architecture invariant:** nothing here waits, reads a clock or draws from anything but the streams it was
 //! given. The parties' books are the ground truth that invariants judge the platform against, so they tell
 //! every movement as a fact at the moment they make it. How a party misbehaves is not in its books either:
-//! that is a decorator around [`Party`].
+//! that is a decorator around [`Party`], [`trouble::Troubled`].
 
 pub mod bank;
 pub mod client;
@@ -16,6 +16,7 @@ pub mod fix;
 pub mod identity;
 pub mod party;
 pub mod plan;
+pub mod trouble;
 pub mod venue;
 pub mod webhooks;
 
@@ -23,7 +24,8 @@ pub use bank::{Bank, BankSettings};
 pub use client::{CallError, ClientCall, Outgoing, Patience, Step, Wallet};
 pub use draw::{Draw, Span, Streams};
 pub use identity::IdentityProvider;
-pub use party::{Due, Handled, Party, Post, Reply};
+pub use party::{Due, Handled, Measure, Party, Post, Reply};
 pub use plan::Plan;
+pub use trouble::{Trouble, Troubled, Troubles};
 pub use venue::Venue;
 pub use webhooks::Webhooks;

@@ -5,6 +5,8 @@
 //! doubled or contradictory answers) is a decorator that implements [`Party`] around another one and changes
 //! [`Handled`] and [`Due`]; the parties themselves behave well.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +33,41 @@ pub trait Party {
 
     /// A post was answered. Silence needs no call: the post comes again.
     fn answered(&mut self, _now: Timestamp, _key: &str, _status: StatusCode) {}
+
+    /// Its own people change what it does from now on. Not for parties that know nothing of such a measure.
+    fn adopt(&mut self, _now: Timestamp, _measure: Measure) {}
+}
+
+/// What a party's own people may decide, and what its books then follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The venue ends trade dates so long before the close of their sessions; `None`: when it usually does.
+    EndBeforeClose(Option<Duration>),
+    /// The identity provider signs with a new key, and publishes those that it had for so long still.
+    RotateKeys { old_for: Duration },
+}
+
+/// A party that others look at, too.
+impl<P: Party + ?Sized> Party for Rc<RefCell<P>> {
+    fn handle(&mut self, now: Timestamp, request: &Request<Bytes>) -> Handled {
+        self.borrow_mut().handle(now, request)
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.borrow().next_due()
+    }
+
+    fn due(&mut self, now: Timestamp) -> Due {
+        self.borrow_mut().due(now)
+    }
+
+    fn answered(&mut self, now: Timestamp, key: &str, status: StatusCode) {
+        self.borrow_mut().answered(now, key, status);
+    }
+
+    fn adopt(&mut self, now: Timestamp, measure: Measure) {
+        self.borrow_mut().adopt(now, measure);
+    }
 }
 
 /// What came of a request.

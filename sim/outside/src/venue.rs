@@ -13,7 +13,7 @@ use invariants::fact::VenueMessage;
 use model::{Calendar, Date, Timestamp};
 use serde_json::json;
 
-use crate::party::{Due, Handled, Party, Post, answer, later, no_route, refusal, route};
+use crate::party::{Due, Handled, Measure, Party, Post, answer, later, no_route, refusal, route};
 
 /// Who takes the venue's messages.
 pub const GATEWAY: &str = "market-integration-gateway";
@@ -41,6 +41,8 @@ pub struct Venue {
     states: BTreeMap<Date, State>,
     /// What will be true, and when.
     schedule: BTreeSet<(Timestamp, Date, Step)>,
+    /// Open and close of each session.
+    sessions: BTreeMap<Date, (Timestamp, Timestamp)>,
     /// Messages that nobody has taken, by the order in which they became true.
     unheard: BTreeMap<(Timestamp, Date, Step), Timestamp>,
 }
@@ -53,7 +55,7 @@ enum Step {
     EndOfDay,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     Scheduled,
     Open,
@@ -69,10 +71,12 @@ impl Venue {
             settings,
             states: BTreeMap::new(),
             schedule: BTreeSet::new(),
+            sessions: BTreeMap::new(),
             unheard: BTreeMap::new(),
         };
         for session in dates.iter().filter_map(|date| calendar.session(*date)) {
             venue.states.insert(session.date, State::Scheduled);
+            venue.sessions.insert(session.date, (session.open, session.close));
             let end_of_day = later(session.close, settings.end_of_day_after_close);
             for (at, step) in
                 [(session.open, Step::Open), (session.close, Step::Close), (end_of_day, Step::EndOfDay)]
@@ -89,7 +93,8 @@ impl Venue {
         while let Some(key) = self.schedule.first().copied().filter(|(at, ..)| *at <= now) {
             self.schedule.remove(&key);
             let (_, date, step) = key;
-            self.states.insert(date, step.state());
+            // A trade date that was ended early stays so when its session closes.
+            self.states.entry(date).and_modify(|state| *state = step.state().max(*state));
             self.unheard.insert(key, now);
             facts.push(Fact::Venue {
                 venue: self.id.clone(),
@@ -98,6 +103,21 @@ impl Venue {
             });
         }
         facts
+    }
+
+    /// Ends trade dates so long before the close, or as usual; those whose session has closed as they would have.
+    fn end_before_close(&mut self, now: Timestamp, by: Option<Duration>) {
+        let ends = self.schedule.iter().filter(|(_, _, step)| *step == Step::EndOfDay).copied();
+        for (at, date, step) in ends.collect::<Vec<_>>() {
+            let (open, close) = self.sessions[&date];
+            if close <= now {
+                continue;
+            }
+            let usual = later(close, self.settings.end_of_day_after_close);
+            let early = |by: Duration| close.checked_sub(by).unwrap_or(open).max(open);
+            self.schedule.remove(&(at, date, step));
+            self.schedule.insert((by.map_or(usual, early), date, step));
+        }
     }
 
     fn post(&self, date: Date, step: Step) -> Post {
@@ -154,6 +174,12 @@ impl Party for Venue {
         }
         let posts = keys.into_iter().map(|(date, step)| self.post(date, step)).collect();
         Due { posts, facts }
+    }
+
+    fn adopt(&mut self, now: Timestamp, measure: Measure) {
+        if let Measure::EndBeforeClose(by) = measure {
+            self.end_before_close(now, by);
+        }
     }
 
     fn answered(&mut self, _: Timestamp, key: &str, status: StatusCode) {
@@ -252,6 +278,22 @@ mod tests {
         assert_eq!(keys(&venue.due(at("2026-03-06T21:20:00Z"))), ["XNYS/2026-03-06/endOfDay"]);
         venue.answered(at("2026-03-06T21:20:00Z"), "XNYS/2026-03-06/endOfDay", StatusCode::OK);
         assert_eq!(venue.next_due(), None);
+    }
+
+    #[test]
+    fn a_trade_date_can_end_before_its_session_closes() {
+        let mut venue = venue();
+        venue.due(at("2026-03-06T14:30:00Z"));
+        let early = Measure::EndBeforeClose(Some(Duration::from_secs(600)));
+        venue.adopt(at("2026-03-06T15:00:00Z"), early);
+        assert_eq!(state(&mut venue, "2026-03-06T20:49:59Z", "2026-03-06"), "200 OPEN");
+        venue.adopt(at("2026-03-06T20:49:59Z"), Measure::EndBeforeClose(None));
+        assert_eq!(state(&mut venue, "2026-03-06T20:50:00Z", "2026-03-06"), "200 OPEN");
+        venue.adopt(at("2026-03-06T20:50:00Z"), early);
+        for now in ["2026-03-06T20:50:00Z", "2026-03-06T21:00:00Z", "2026-03-06T21:20:00Z"] {
+            assert_eq!(state(&mut venue, now, "2026-03-06"), "200 ENDED");
+        }
+        assert_eq!(venue.due(at("2026-03-06T21:20:00Z")).posts.len(), 3, "it says each thing, once");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use invariants::fact::{BankKind, BankMovement};
 use model::{AccountId, Money, Timestamp};
 
+use super::reason::Reason;
 use crate::party::later;
 
 /// An order to move cash from an account, as its sender wrote it.
@@ -20,30 +21,6 @@ pub struct Order {
     pub creditor: Option<String>,
     pub amount: Money,
     pub valid_until: Timestamp,
-}
-
-/// Why the bank does not execute an order: external status reason codes of ISO 20022.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Debtor or creditor has no account here.
-    IncorrectAccount,
-    /// The same account on both sides.
-    TransactionForbidden,
-    /// The debtor has less.
-    InsufficientFunds,
-    /// Past the end of its validity.
-    InvalidCutOffTime,
-}
-
-impl Reason {
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::IncorrectAccount => "AC01",
-            Self::TransactionForbidden => "AG01",
-            Self::InsufficientFunds => "AM04",
-            Self::InvalidCutOffTime => "TM01",
-        }
-    }
 }
 
 /// Where an order stands.
@@ -132,9 +109,9 @@ impl Books {
         self.file(Payment { order, received: now, status: Status::Pending { due } });
     }
 
-    /// Executes or refuses an order now.
-    pub fn settle(&mut self, order: Order, now: Timestamp) -> BankMovement {
-        let (status, movement) = self.execute_or_refuse(&order, now, now);
+    /// Executes or refuses an order now. `refusal`: why it is refused where nothing else stands against it.
+    pub fn settle(&mut self, order: Order, now: Timestamp, refusal: Option<Reason>) -> BankMovement {
+        let (status, movement) = self.execute_or_refuse(&order, (now, now), refusal);
         self.file(Payment { order, received: now, status });
         movement
     }
@@ -144,7 +121,7 @@ impl Books {
         let held = |payment: &Payment| matches!(payment.status, Status::Pending { .. });
         let place = self.payments.get(uetr)?.iter().position(held)?;
         let Payment { order, received, .. } = self.payments.get(uetr)?.get(place)?.clone();
-        let (status, movement) = self.execute_or_refuse(&order, received, now);
+        let (status, movement) = self.execute_or_refuse(&order, (received, now), None);
         self.payments.get_mut(uetr)?.get_mut(place)?.status = status;
         Some(movement)
     }
@@ -161,12 +138,12 @@ impl Books {
     fn execute_or_refuse(
         &mut self,
         order: &Order,
-        received: Timestamp,
-        now: Timestamp,
+        (received, now): (Timestamp, Timestamp),
+        refusal: Option<Reason>,
     ) -> (Status, BankMovement) {
         let world = AccountId::world().to_string();
         let creditor = order.creditor.as_deref().unwrap_or(&world);
-        if let Err(reason) = self.transfer(order, received) {
+        if let Err(reason) = self.transfer(order, received, refusal) {
             let movement = BankMovement {
                 kind: BankKind::Refused,
                 uetr: order.uetr.clone(),
@@ -182,7 +159,12 @@ impl Books {
         (Status::Executed { reference: movement.reference.clone() }, movement)
     }
 
-    fn transfer(&mut self, order: &Order, received: Timestamp) -> Result<(), Reason> {
+    fn transfer(
+        &mut self,
+        order: &Order,
+        received: Timestamp,
+        refusal: Option<Reason>,
+    ) -> Result<(), Reason> {
         if received > order.valid_until {
             return Err(Reason::InvalidCutOffTime);
         }
@@ -193,15 +175,19 @@ impl Books {
         if !known(&order.debtor) || !order.creditor.as_ref().is_none_or(known) {
             return Err(Reason::IncorrectAccount);
         }
-        self.debit(&order.debtor, order.amount)?;
+        let left = self.left(&order.debtor, order.amount)?;
+        if let Some(reason) = refusal {
+            return Err(reason);
+        }
+        self.balances.insert(order.debtor.clone(), left);
         order.creditor.as_ref().map_or(Ok(()), |creditor| self.credit(creditor, order.amount))
     }
 
-    fn debit(&mut self, account: &str, amount: Money) -> Result<(), Reason> {
-        let balance = self.balances.get_mut(account).ok_or(Reason::IncorrectAccount)?;
+    /// What a debit would leave.
+    fn left(&self, account: &str, amount: Money) -> Result<Money, Reason> {
+        let balance = self.balances.get(account).ok_or(Reason::IncorrectAccount)?;
         let left = balance.checked_sub(amount).ok().filter(|left| !left.is_negative());
-        *balance = left.ok_or(Reason::InsufficientFunds)?;
-        Ok(())
+        left.ok_or(Reason::InsufficientFunds)
     }
 
     fn credit(&mut self, account: &str, amount: Money) -> Result<(), Reason> {

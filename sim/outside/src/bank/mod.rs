@@ -3,7 +3,8 @@
 //! Fakes a real-time gross settlement bank: payments by UETR with a deduplication window and an end of
 //! validity, payouts to the outside world, deposits from it, queries that are answered for ever, credit notices
 //! and a statement. Reason codes are those of ISO 20022 (external status reasons). Leaves out currencies other
-//! than the account's own, overdrafts, fees, opening hours, and reversals.
+//! than the account's own, overdrafts, fees, opening hours, and reversals. An order that carries a [`Treatment`]
+//! is refused, held or taken for new as that says: that is how faults reach the books.
 //!
 //! | request | answer |
 //! |---|---|
@@ -18,8 +19,10 @@
 
 mod books;
 mod notices;
+mod reason;
 #[cfg(test)]
 mod tests;
+mod treatment;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,11 +37,14 @@ use model::{Money, Timestamp};
 
 use crate::draw::{Draw, Span, Streams};
 use crate::party::{Due, Handled, IDEMPOTENCY_KEY, Party, Reply, header_text, later, no_route, route};
-use books::{Books, Order, Reason, Seen};
+use books::{Books, Order, Seen};
+pub(crate) use notices::NOTICES;
 use notices::Notices;
 use wire::Deposit;
 
 pub use notices::PAYMENT;
+pub use reason::{Reason, UnknownReason};
+pub use treatment::{Hold, Treatment};
 
 /// How late the bank is. By default it is as prompt as a bank that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,13 +134,15 @@ impl Bank {
         &mut self,
         now: Timestamp,
         order: Result<Order, String>,
+        treatment: Treatment,
         facts: &mut Vec<Fact>,
     ) -> Response<Bytes> {
         let order = match order {
             Ok(order) => order,
             Err(why) => return wire::refused(StatusCode::BAD_REQUEST, &why, now),
         };
-        match self.books.seen(&order, now, self.settings.deduplication_window) {
+        let window = if treatment.as_new { Duration::ZERO } else { self.settings.deduplication_window };
+        match self.books.seen(&order, now, window) {
             Seen::Same(payment) => return wire::standing(payment, now),
             Seen::Conflict => return wire::refused(StatusCode::CONFLICT, "another order has this UETR", now),
             Seen::New => {}
@@ -143,11 +151,13 @@ impl Bank {
         // Drawn for every order, so that one more or less leaves the fate of the others alone.
         let is_pending = self.pending_draw.odds_ppm(self.settings.pending_ppm);
         let due = later(now, self.settings.pending_for.draw(&mut self.pending_draw));
-        if is_pending && now <= order.valid_until {
-            self.books.hold(order, now, due);
-            self.pending.insert((due, uetr.clone()));
-        } else {
-            facts.push(Fact::Bank(self.books.settle(order, now)));
+        let held = treatment.hold.map(|hold| hold.until(now)).or(is_pending.then_some(due));
+        match held.filter(|_| now <= order.valid_until && treatment.refuse.is_none()) {
+            Some(due) => {
+                self.books.hold(order, now, due);
+                self.pending.insert((due, uetr.clone()));
+            }
+            None => facts.push(Fact::Bank(self.books.settle(order, now, treatment.refuse))),
         }
         self.standing(&uetr, now)
     }
@@ -227,9 +237,10 @@ impl Party for Bank {
     fn handle(&mut self, now: Timestamp, request: &Request<Bytes>) -> Handled {
         let mut facts = self.advance(now);
         let (method, path) = route(request);
+        let treatment = Treatment::of(request);
         let response = match (method, path.as_slice()) {
-            ("POST", ["payments"]) => self.order(now, wire::payment(request), &mut facts),
-            ("POST", ["payouts"]) => self.order(now, wire::payout(request), &mut facts),
+            ("POST", ["payments"]) => self.order(now, wire::payment(request), treatment, &mut facts),
+            ("POST", ["payouts"]) => self.order(now, wire::payout(request), treatment, &mut facts),
             ("GET", ["payments", uetr]) => self.standing(uetr, now),
             ("POST", ["deposits"]) => self.deposit(now, request, &mut facts),
             ("GET", ["statement"]) => self.statement(now, request),

@@ -12,7 +12,8 @@ use crate::party::{Post, later};
 
 /// Who takes the notices.
 pub const PAYMENT: &str = "payment";
-const PATH: &str = "/bank/notices";
+/// Where they are taken.
+pub const NOTICES: &str = "/bank/notices";
 
 #[derive(Debug)]
 struct Notice {
@@ -46,7 +47,7 @@ impl Notices {
                 "amount": notice.amount.amount().to_string(),
                 "currency": notice.amount.currency().code(),
             });
-            Post::json(PAYMENT, PATH, reference.clone(), &body)
+            Post::json(PAYMENT, NOTICES, reference.clone(), &body)
         })
         .collect()
     }
