@@ -136,6 +136,14 @@ impl LogConsumer for SimConsumer {
     fn seek(&mut self, topic: &str, partition: i32, offset: i64) {
         self.0.seek(&TopicPartition::new(topic, partition), offset);
     }
+
+    fn report(&mut self, topic: &str, partition: i32, next_offset: i64) {
+        self.0.report(TopicPartition::new(topic, partition), next_offset);
+    }
+
+    async fn leave(&mut self) {
+        self.0.leave().await;
+    }
 }
 
 fn name(partition: &TopicPartition) -> (String, i32) {

@@ -67,4 +67,9 @@ pub trait LogConsumer {
     async fn poll(&mut self) -> LogEvent;
     /// Reads on from `offset`.
     fn seek(&mut self, topic: &str, partition: i32, offset: i64);
+    /// Tells whoever watches the group how far we are: the offset of the next record to process. The truth is in
+    /// the store, so this may be late or lost.
+    fn report(&mut self, topic: &str, partition: i32, next_offset: i64);
+    /// Leaves the group, so that others take over at once. Without a broker's answer it takes a request's time-out.
+    async fn leave(&mut self);
 }

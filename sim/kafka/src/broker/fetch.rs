@@ -10,14 +10,16 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
 use kafka_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use kafka_protocol::protocol::StrBytes;
 
 use super::{Broker, ConnectionId, Output, ReplyTo};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::log::OutOfRange;
 
-struct ParkedFetch {
-    reply: ReplyTo,
-    request: FetchRequest,
+pub(super) struct ParkedFetch {
+    pub reply: ReplyTo,
+    client_id: StrBytes,
+    pub request: FetchRequest,
     deadline: TimestampMs,
 }
 
@@ -36,7 +38,7 @@ impl ParkedFetches {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    fn park(&mut self, fetch: ParkedFetch) {
+    pub fn park(&mut self, fetch: ParkedFetch) {
         let id = self.next_id;
         self.next_id += 1;
         self.by_deadline.insert((fetch.deadline, id));
@@ -51,7 +53,7 @@ impl ParkedFetches {
         self.parked.insert(id, fetch);
     }
 
-    fn take(&mut self, id: u64) -> Option<ParkedFetch> {
+    pub fn take(&mut self, id: u64) -> Option<ParkedFetch> {
         let fetch = self.parked.remove(&id)?;
         self.by_deadline.remove(&(fetch.deadline, id));
         for topic in &fetch.request.topics {
@@ -72,6 +74,11 @@ impl ParkedFetches {
         partitions.iter().flat_map(waiting).collect()
     }
 
+    pub fn of_client(&self, client_id: &StrBytes) -> Vec<u64> {
+        let theirs = self.parked.iter().filter(|(_, fetch)| fetch.client_id == *client_id);
+        theirs.map(|(id, _)| *id).collect()
+    }
+
     pub fn drop_connection(&mut self, conn: ConnectionId) {
         let gone: Vec<u64> =
             self.parked.iter().filter(|(_, fetch)| fetch.reply.conn == conn).map(|(id, _)| *id).collect();
@@ -82,7 +89,13 @@ impl ParkedFetches {
 }
 
 impl Broker {
-    pub(super) fn fetch(&mut self, now: TimestampMs, reply: ReplyTo, request: FetchRequest) -> Vec<Output> {
+    pub(super) fn fetch(
+        &mut self,
+        now: TimestampMs,
+        reply: ReplyTo,
+        request: FetchRequest,
+        client_id: StrBytes,
+    ) -> Vec<Output> {
         let refusal = if request.isolation_level != 0 {
             Some(ResponseError::UnsupportedVersion)
         } else if request.session_id != 0 {
@@ -93,11 +106,14 @@ impl Broker {
         if let Some(error) = refusal {
             return vec![reply.respond(FetchResponse::default().with_error_code(error.code()))];
         }
+        if let Some(response) = self.read_again(&client_id, &request) {
+            return vec![reply.respond(response)];
+        }
         if request.max_wait_ms <= 0 || request.topics.is_empty() || self.is_fetch_ready(&request) {
             return vec![reply.respond(self.read(&request))];
         }
         let deadline = now + i64::from(request.max_wait_ms);
-        self.fetches.park(ParkedFetch { reply, request, deadline });
+        self.fetches.park(ParkedFetch { reply, client_id, request, deadline });
         Vec::new()
     }
 
@@ -158,7 +174,7 @@ impl Broker {
 
     /// KIP-74: partitions in the request's order, whole batches, within `max_bytes` and `partition_max_bytes`, but
     /// the first non-empty partition gives at least one batch.
-    fn read(&self, request: &FetchRequest) -> FetchResponse {
+    pub(super) fn read(&self, request: &FetchRequest) -> FetchResponse {
         let mut left = usize::try_from(request.max_bytes).unwrap_or(0);
         let mut nothing_yet = true;
         let mut responses = Vec::with_capacity(request.topics.len());

@@ -23,6 +23,7 @@ mod coordination;
 mod fetch;
 mod list_offsets;
 mod produce;
+mod redelivery;
 mod retention;
 
 use admin::ProducerIds;
@@ -30,6 +31,7 @@ pub use coordination::{CoordinatorMoved, move_coordinator};
 use fetch::ParkedFetches;
 pub use list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_TIMESTAMP};
 use produce::Partition;
+use redelivery::Redeliveries;
 
 /// A client's connection, numbered by the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +88,7 @@ pub struct Broker {
     fetches: ParkedFetches,
     coordinator: Coordinator,
     troubles: Troubles,
+    redeliveries: Redeliveries,
     /// When a segment can have expired.
     next_retention_check: Option<TimestampMs>,
 }
@@ -99,6 +102,7 @@ impl Broker {
             leader_epoch: 0,
             fetches: ParkedFetches::default(),
             troubles: Troubles::default(),
+            redeliveries: Redeliveries::default(),
             next_retention_check: None,
             config,
         };
@@ -137,7 +141,7 @@ impl Broker {
     fn carry_out(&mut self, now: TimestampMs, reply: ReplyTo, request: Request) -> Vec<Output> {
         match request.kind {
             RequestKind::Produce(request) => self.produce(now, reply, request),
-            RequestKind::Fetch(request) => self.fetch(now, reply, request),
+            RequestKind::Fetch(fetch) => self.fetch(now, reply, fetch, request.client_id),
             RequestKind::ListOffsets(request) => vec![reply.respond(self.list_offsets(request))],
             RequestKind::Metadata(request) => vec![reply.respond(self.metadata(request))],
             RequestKind::ApiVersions(_) => vec![reply.respond(self.api_versions())],

@@ -19,15 +19,60 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     /// `commitSync`, without its retries. Each offset is that of the next record to read. Heartbeats rest meanwhile.
     pub async fn commit(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), CommitError> {
         let result = self.commit_task(offsets)?.await;
-        self.commit_answered(result);
+        self.judge_commit(result);
         result
+    }
+
+    /// Notes how far the host is, for whoever watches the group: committed with a later heartbeat, or when leaving,
+    /// so that it costs an idle consumer nothing. What was not committed when partitions are revoked is dropped.
+    pub fn report(&mut self, partition: TopicPartition, next_offset: i64) {
+        if self.partitions.contains_key(&partition) {
+            self.reported.insert(partition, next_offset);
+        }
+    }
+
+    pub(super) fn commit_reports(&mut self) {
+        if self.reported.is_empty() || self.tasks.is_running(Slot::Commit) {
+            return;
+        }
+        let offsets: Vec<(TopicPartition, i64)> = self.reported.clone().into_iter().collect();
+        if let Ok(task) = self.commit_task(&offsets) {
+            self.reporting = std::mem::take(&mut self.reported);
+            self.tasks.start(Slot::Commit, async move { Done::Committed(task.await) });
+        }
+    }
+
+    /// The last of the reports, as far as the coordinator takes them.
+    pub(super) async fn commit_last_reports(&mut self) {
+        let mut offsets = std::mem::take(&mut self.reporting);
+        offsets.append(&mut self.reported);
+        let offsets: Vec<(TopicPartition, i64)> = offsets.into_iter().collect();
+        if !offsets.is_empty()
+            && let Ok(task) = self.commit_task(&offsets)
+        {
+            // Nobody's progress depends on it.
+            let _ = task.await;
+        }
+    }
+
+    pub(super) fn forget_reports(&mut self) {
+        self.reported.clear();
+        self.reporting.clear();
     }
 
     /// `commitAsync`: goes out with the next poll, and replaces one that is still under way. Of a failure only the
     /// effect on the membership is seen.
     pub fn commit_async(&mut self, offsets: &[(TopicPartition, i64)]) {
+        self.report_again();
         if let Ok(task) = self.commit_task(offsets) {
             self.tasks.start(Slot::Commit, async move { Done::Committed(task.await) });
+        }
+    }
+
+    /// What was being committed was not, or nobody will hear of it.
+    fn report_again(&mut self) {
+        for (partition, offset) in std::mem::take(&mut self.reporting) {
+            self.reported.entry(partition).or_insert(offset);
         }
     }
 
@@ -62,8 +107,16 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         })
     }
 
-    /// A refusal may say that this member is not what it believes to be.
     pub(super) fn commit_answered(&mut self, result: Result<(), CommitError>) {
+        match result {
+            Ok(()) => self.reporting.clear(),
+            Err(_) => self.report_again(),
+        }
+        self.judge_commit(result);
+    }
+
+    /// A refusal may say that this member is not what it believes to be.
+    fn judge_commit(&mut self, result: Result<(), CommitError>) {
         if let Err(CommitError::Refused(error)) = result {
             let about_membership = matches!(
                 error,

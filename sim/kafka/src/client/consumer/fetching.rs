@@ -178,16 +178,22 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             self.events.push_back(ConsumerEvent::Error(ConsumerError::Broker(error)));
             return self.shun(broker);
         }
-        self.fetch_backoff.reset();
         for topic in response.responses {
             for data in topic.partitions {
-                if data.error_code == 0 && data.records.as_ref().is_none_or(Bytes::is_empty) {
+                let is_empty = data.records.as_ref().is_none_or(Bytes::is_empty);
+                if data.error_code == 0 && is_empty && data.diverging_epoch.end_offset < 0 {
                     continue;
                 }
                 let name = TopicPartition { topic: topic.topic.clone(), partition: data.partition_index };
                 if let Some(position) = wanted.get(&name) {
                     self.take_over(broker, name, *position, data);
                 }
+            }
+        }
+        if !self.shunned.contains(&broker) {
+            self.failing.retain(|failing| *failing != broker);
+            if self.failing.is_empty() {
+                self.fetch_backoff.reset();
             }
         }
     }
@@ -197,7 +203,10 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         if partition.position != Some(position) || !partition.buffer.is_empty() {
             return;
         }
+        let diverges_at = data.diverging_epoch.end_offset;
         match check(data.error_code) {
+            // The leader's log went another way from there on (KIP-320): read it.
+            Ok(()) if (0..position).contains(&diverges_at) => partition.seek(diverges_at),
             Ok(()) => {
                 if partition.fill(position, data.records.unwrap_or_default()).is_err() {
                     partition.position = None;
@@ -226,8 +235,10 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
 
     /// Leaves a broker alone until its partitions' leaders have been asked for again.
     fn shun(&mut self, broker: i32) {
-        if !self.shunned.contains(&broker) {
-            self.shunned.push(broker);
+        for list in [&mut self.shunned, &mut self.failing] {
+            if !list.contains(&broker) {
+                list.push(broker);
+            }
         }
     }
 

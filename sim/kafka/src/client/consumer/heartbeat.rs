@@ -56,7 +56,10 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     pub(super) fn heartbeat_answered(&mut self, answer: HeartbeatAnswer) {
         self.coordinator = answer.coordinator;
         match answer.result {
-            Ok(Ok(())) => self.group_backoff.reset(),
+            Ok(Ok(())) => {
+                self.group_backoff.reset();
+                self.commit_reports();
+            }
             Ok(Err(error)) => {
                 self.refused(error);
                 if self.phase == Phase::Stable {

@@ -280,13 +280,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             ResponseError::RebalanceInProgress => self.rejoin(),
             ResponseError::UnknownMemberId => {
                 self.member_id = StrBytes::default();
-                self.generation = -1;
                 self.rejoin();
             }
-            ResponseError::IllegalGeneration => {
-                self.generation = -1;
-                self.rejoin();
-            }
+            ResponseError::IllegalGeneration => self.rejoin(),
             ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable => {
                 self.coordinator = None;
                 if self.phase != Phase::Stable {
@@ -311,21 +307,29 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         }
     }
 
-    /// Gives everything up and joins the next generation. The host sees the revocation first.
+    /// Gives everything up and joins the next generation. The host sees the revocation first. On the way in it tries again
+    /// after a pause, where Java would do so at once, for as long as it is refused.
     fn rejoin(&mut self) {
+        self.generation = -1;
+        if self.phase != Phase::Stable {
+            return self.enter_again();
+        }
         self.tasks.cancel(Slot::Membership);
         self.tasks.cancel(Slot::Heartbeat);
         self.revoke_all();
         self.phase = Phase::Rejoining;
     }
 
-    /// Leaves the group in good order, as far as the coordinator can be reached. What was fetched is dropped, without
+    /// Leaves the group in good order, as far as the coordinator can be reached: commits what was reported, and says
+    /// goodbye. What was fetched is dropped, without
     /// an event. A static member stays in the group until its session ends. Polled again, the consumer joins anew.
     pub async fn leave(&mut self) {
         self.tasks.cancel_all();
+        self.commit_last_reports().await;
         self.partitions.clear();
         self.ready.clear();
         self.shunned.clear();
+        self.failing.clear();
         self.events.clear();
         self.phase = Phase::Outside;
         self.generation = -1;

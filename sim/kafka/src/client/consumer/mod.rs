@@ -99,6 +99,12 @@ pub struct Consumer<L: Link + ?Sized> {
     ready: VecDeque<TopicPartition>,
     /// Brokers that are left alone until leaders have been asked for again.
     shunned: Vec<i32>,
+    /// Brokers whose last answer was an error, or did not come.
+    failing: Vec<i32>,
+    /// Progress to be committed with the next heartbeat.
+    reported: BTreeMap<TopicPartition, i64>,
+    /// Progress that is being committed.
+    reporting: BTreeMap<TopicPartition, i64>,
     tasks: Tasks<Done>,
     events: VecDeque<ConsumerEvent>,
 }
@@ -122,6 +128,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             partitions: BTreeMap::new(),
             ready: VecDeque::new(),
             shunned: Vec::new(),
+            failing: Vec::new(),
+            reported: BTreeMap::new(),
+            reporting: BTreeMap::new(),
             tasks: Tasks::new(),
             events: VecDeque::new(),
         }
@@ -204,6 +213,8 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         let revoked = std::mem::take(&mut self.partitions);
         self.ready.clear();
         self.shunned.clear();
+        self.failing.clear();
+        self.forget_reports();
         self.tasks.cancel_fetches();
         self.tasks.cancel(Slot::Reset);
         self.tasks.cancel(Slot::Metadata);

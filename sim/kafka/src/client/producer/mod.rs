@@ -41,6 +41,14 @@ struct Sequence {
     next: i32,
 }
 
+impl Sequence {
+    /// What the next batch names.
+    fn producer(&self) -> BatchProducer {
+        let Identity { producer_id, producer_epoch } = self.identity;
+        BatchProducer { producer_id, producer_epoch, base_sequence: self.next }
+    }
+}
+
 /// An idempotent producer.
 pub struct Producer<L: Link + ?Sized> {
     caller: Caller<L>,
@@ -59,7 +67,7 @@ enum Outcome {
     Written {
         base_offset: i64,
     },
-    /// Not answered, so it may have been written.
+    /// Not answered, or not definitely, so it may have been written.
     Unanswered,
     Failed(ResponseError),
     /// It never left, or the leader says it may be tried again.
@@ -214,11 +222,7 @@ impl<L: Link + ?Sized> Producer<L> {
         if sequence.identity != identity {
             *sequence = fresh;
         }
-        BatchProducer {
-            producer_id: identity.producer_id,
-            producer_epoch: identity.producer_epoch,
-            base_sequence: sequence.next,
-        }
+        sequence.producer()
     }
 
     /// Books one partition's outcome. True if it has to be tried again.
@@ -235,7 +239,7 @@ impl<L: Link + ?Sized> Producer<L> {
                 true
             }
             Outcome::TryAgain => true,
-            Outcome::Failed(_) if first.maybe_written => {
+            Outcome::Failed(error) if first.maybe_written || error == ResponseError::UnknownServerError => {
                 outbox.failed(partition, ProduceError::Unknown);
                 self.bump_epoch();
                 false
@@ -250,7 +254,7 @@ impl<L: Link + ?Sized> Producer<L> {
                 | ResponseError::InvalidProducerEpoch,
             ) => {
                 // The leader knows us otherwise than we do, and has not taken this batch: start over (KIP-360).
-                first.encoded = None;
+                first.start_over();
                 self.bump_epoch();
                 true
             }
@@ -263,7 +267,10 @@ impl<L: Link + ?Sized> Producer<L> {
 
     fn advance_sequence(&mut self, partition: &TopicPartition, batch: &Batch) {
         let count = i32::try_from(batch.len()).expect("a batch holds fewer than 2^31 records");
-        if let Some(sequence) = self.sequences.get_mut(partition) {
+        // A batch that began under an older identity says nothing of where the current one is.
+        if let Some(sequence) = self.sequences.get_mut(partition)
+            && batch.producer() == Some(sequence.producer())
+        {
             sequence.next = add_sequence(sequence.next, count);
         }
     }
@@ -311,9 +318,14 @@ fn outcome_of(answer: &Result<ProduceResponse, LinkError>, partition: &TopicPart
     match check(found.error_code) {
         Ok(()) => Outcome::Written { base_offset: found.base_offset },
         Err(ResponseError::DuplicateSequenceNumber) => Outcome::Written { base_offset: -1 },
-        Err(ResponseError::RequestTimedOut | ResponseError::NotEnoughReplicasAfterAppend) => {
-            Outcome::Unanswered
-        }
+        // A leader says these also of what it has appended: that it stepped down while replicas were waited for, say.
+        Err(
+            ResponseError::RequestTimedOut
+            | ResponseError::NotEnoughReplicasAfterAppend
+            | ResponseError::NotLeaderOrFollower
+            | ResponseError::KafkaStorageError
+            | ResponseError::NetworkException,
+        ) => Outcome::Unanswered,
         Err(error) if error.is_retriable() => Outcome::TryAgain,
         Err(error) => Outcome::Failed(error),
     }

@@ -13,8 +13,8 @@ pub(super) struct Batch {
     /// Places in the send's records.
     records: Vec<usize>,
     /// Kept as sent: an attempt without an answer is repeated with the same sequence.
-    pub encoded: Option<Bytes>,
-    /// An attempt was not answered.
+    encoded: Option<(BatchProducer, Bytes)>,
+    /// An attempt was not answered, or not definitely.
     pub maybe_written: bool,
 }
 
@@ -25,6 +25,16 @@ impl Batch {
 
     pub fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Identity and sequence under which it was sent.
+    pub fn producer(&self) -> Option<BatchProducer> {
+        self.encoded.as_ref().map(|(producer, _)| *producer)
+    }
+
+    /// It was not written, and goes out under another identity.
+    pub fn start_over(&mut self) {
+        self.encoded = None;
     }
 }
 
@@ -84,9 +94,9 @@ impl Outbox {
         let encode = || {
             let views: Vec<RecordView<'_>> =
                 batch.records.iter().map(|index| view(&records[*index])).collect();
-            encode_batch(&views, Some(producer))
+            (producer, encode_batch(&views, Some(producer)))
         };
-        batch.encoded.get_or_insert_with(encode).clone()
+        batch.encoded.get_or_insert_with(encode).1.clone()
     }
 
     pub fn written(&mut self, partition: &TopicPartition, base_offset: i64) {
