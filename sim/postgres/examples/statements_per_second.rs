@@ -55,8 +55,8 @@ impl World {
                 other => panic!("{other:?}"),
             }
             for ack in acks.drain(..) {
-                let Output::AckWal { lsn } = ack else { panic!("{ack:?}") };
-                self.primary.wal_ack(0, lsn, &mut self.out);
+                let Output::AckWal(ack) = ack else { panic!("{ack:?}") };
+                self.primary.wal_ack(0, ack, &mut self.out);
             }
             index += 1;
         }

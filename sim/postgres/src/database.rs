@@ -1,27 +1,36 @@
-//! What all sessions of a server share: committed tables, locks, the log, and commits that are not yet visible.
+//! What all sessions of a server share: committed tables, locks, the log, the disk.
 
 use std::collections::VecDeque;
 
 use host::ports::store::{Key, Table};
 
+use crate::disk::Disk;
+use crate::durability::{Checkpoint, Durability, Replaced};
 use crate::error::{SqlError, sqlstate};
+use crate::error_rule::ErrorRule;
 use crate::key::{KEY_BYTES_MAX, KeyBytes, SpaceKey, encode};
 use crate::locks::{LockKey, Locks};
 use crate::log::Log;
 use crate::output::{CommittedTx, Output, StoredRow};
+use crate::replay::Replay;
 use crate::session::{Session, State};
+use crate::settings::Settings;
 use crate::table::{Bounds, TableData};
 use crate::transaction::{Flushed, Transaction, row_space};
 
-#[derive(Default)]
 pub struct Database {
     pub tables: Vec<TableData>,
     pub locks: Locks,
     pub log: Log,
-    /// Flushed here, waiting for the standby, in the order of the log.
-    pub commits: VecDeque<(u64, Flushed)>,
-    pub commit_waits_for_standby: bool,
+    pub disk: Disk,
+    pub durability: Durability,
+    pub checkpoint: Checkpoint,
+    pub replay: Replay,
+    /// In recovery, as a standby.
     pub read_only: bool,
+    /// A failed fsync: nothing may go on.
+    pub panicked: bool,
+    pub error_rule: Option<ErrorRule>,
     pub last_transaction: u64,
     /// Sessions whose wait has ended.
     pub ready: VecDeque<u64>,
@@ -32,14 +41,30 @@ pub struct Database {
 }
 
 impl Database {
-    pub fn new(tables: &[&'static Table]) -> Self {
+    pub fn new(settings: &Settings, tables: &[&'static Table]) -> Self {
         for (number, table) in tables.iter().enumerate() {
             let twice = tables[..number].iter().any(|other| other.name == table.name);
             assert!(!twice, "table {} is declared twice", table.name);
             assert!(table.key > 0 && table.key <= table.columns.len(), "table {} needs a key", table.name);
         }
         let tables = tables.iter().map(|table| TableData::new(table)).collect();
-        Self { tables, ..Self::default() }
+        Self {
+            tables,
+            locks: Locks::default(),
+            log: Log::default(),
+            disk: Disk::default(),
+            durability: Durability::new(settings),
+            checkpoint: Checkpoint::new(settings),
+            replay: Replay::default(),
+            read_only: false,
+            panicked: false,
+            error_rule: None,
+            last_transaction: 0,
+            ready: VecDeque::new(),
+            notices: Vec::new(),
+            bounds: Bounds::default(),
+            scratch: Vec::new(),
+        }
     }
 
     /// By address, since there are few tables and each is one static; by name where a constant was copied.
@@ -96,13 +121,19 @@ impl Database {
         self.locks.release(conn, key, &mut self.ready);
     }
 
-    /// Installs a transaction's changes: from here on everybody sees them.
-    pub fn make_visible(&mut self, flushed: Flushed, out: &mut Vec<Output>) {
+    /// Installs a transaction's changes: from here on everybody sees them. Gives the versions before.
+    pub fn install(&mut self, flushed: &Flushed, mut replaced: impl FnMut(Replaced)) {
         for (table, key, change) in flushed.placed() {
-            self.tables[table].apply(key.clone(), change.after(), &mut self.scratch);
+            let before = self.tables[table].apply(key.clone(), change.after(), &mut self.scratch);
+            replaced((table, key.clone(), before));
         }
-        let Flushed { transaction, lsn, now_ns, changes, .. } = flushed;
-        out.push(Output::CommittedTx(CommittedTx { transaction, lsn, now_ns, changes }));
+    }
+
+    /// Says that a visible transaction is committed.
+    pub fn tell(&mut self, flushed: Flushed, out: &mut Vec<Output>) {
+        let Flushed { transaction, timeline, lsn, now_ns, changes, .. } = flushed;
+        self.log.told = lsn;
+        out.push(Output::CommittedTx(CommittedTx { transaction, timeline, lsn, now_ns, changes }));
     }
 
     /// The transaction is over: its locks are free, who waited for it goes on.

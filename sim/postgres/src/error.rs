@@ -22,7 +22,12 @@ pub mod sqlstate {
     pub const TOO_MANY_CONNECTIONS: &str = "53300";
     pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
     pub const LOCK_NOT_AVAILABLE: &str = "55P03";
+    pub const DISK_FULL: &str = "53100";
+    pub const QUERY_CANCELED: &str = "57014";
+    pub const ADMIN_SHUTDOWN: &str = "57P01";
+    pub const CRASH_SHUTDOWN: &str = "57P02";
     pub const CANNOT_CONNECT_NOW: &str = "57P03";
+    pub const UNDEFINED_FILE: &str = "58P01";
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,21 @@ impl SqlError {
     pub fn read_only(command: &str) -> Self {
         let message = format!("cannot execute {command} in a read-only transaction");
         Self::new(sqlstate::READ_ONLY_SQL_TRANSACTION, message)
+    }
+
+    #[cold]
+    pub fn disk_full(relation: &str) -> Self {
+        let message = format!("could not extend relation \"{relation}\": No space left on device");
+        Self::new(sqlstate::DISK_FULL, message)
+    }
+
+    /// FATAL: the session ends with it. Class 08 is not even told.
+    pub fn ends_session(&self) -> bool {
+        self.is_silent() || self.sqlstate.starts_with("57P") || self.sqlstate == "25P03"
+    }
+
+    pub fn is_silent(&self) -> bool {
+        self.sqlstate.starts_with("08")
     }
 
     pub fn at(self, statement: usize) -> StoreError {

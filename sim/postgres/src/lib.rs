@@ -10,18 +10,25 @@
 //! failover. The `README.md` beside this crate says which behaviour is shown by which test, and which wait.
 
 mod database;
+mod disk;
+mod durability;
 mod error;
+mod error_rule;
 mod key;
 mod locks;
 mod log;
 mod output;
+mod replay;
 mod server;
 mod session;
 mod settings;
 mod statement;
 mod table;
+mod told;
 mod transaction;
 
-pub use output::{Change, ChangeKind, CommittedTx, Lsn, Output, StoredRow, WalRecord};
+pub use error_rule::{ErrorRule, StatementKind};
+pub use output::{Change, ChangeKind, CommitLost, CommittedTx, Lsn, Output, StoredRow, WalAck, WalRecord};
 pub use server::{Server, ServerRole};
 pub use settings::{Settings, SynchronousCommit};
+pub use told::Told;

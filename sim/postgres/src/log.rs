@@ -1,26 +1,45 @@
-//! The write-ahead log between primary and standby (manual 27.2, 28): one record per transaction.
+//! The write-ahead log of a server and its way to the standby (manual 27.2, 28): one record per transaction.
 //!
-//! A record counts as flushed where it is appended. Records are kept until the standby has them, as with a
-//! replication slot (27.2.6), and not at all as long as no standby ever came.
+//! A record is written, then flushed, then sent. Records are kept until the standby has flushed them, as with a
+//! replication slot without `max_slot_wal_keep_size` (27.2.6), and not at all as long as no standby ever came.
+//! A timeline begins with each promotion (26.3.5); a standby may follow only a server whose history has all that
+//! the standby has.
 
 use std::collections::VecDeque;
 
-use crate::error::SqlError;
-use crate::output::{Lsn, Output, WalRecord};
+use crate::error::{SqlError, sqlstate};
+use crate::output::{CommitLost, Lsn, Output, WalPosition, WalRecord};
 
 pub struct Log {
     pub timeline: u32,
+    /// Earlier timelines, each with its last record that belongs to this server's past.
+    history: Vec<WalPosition>,
     /// The last record.
     pub lsn: Lsn,
-    /// What the standby may still ask for.
+    pub flushed: Lsn,
+    /// Records after `flushed`.
+    unflushed: VecDeque<WalRecord>,
+    /// Flushed records that the standby may still ask for.
     retained: VecDeque<WalRecord>,
+    /// The last record of which the server has said that it is committed.
+    pub told: Lsn,
     slot: bool,
     connected: bool,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { timeline: 1, lsn: Lsn(0), retained: VecDeque::new(), slot: false, connected: false }
+        Self {
+            timeline: 1,
+            history: Vec::new(),
+            lsn: Lsn(0),
+            flushed: Lsn(0),
+            unflushed: VecDeque::new(),
+            retained: VecDeque::new(),
+            told: Lsn(0),
+            slot: false,
+            connected: false,
+        }
     }
 }
 
@@ -31,9 +50,40 @@ impl Log {
         self.connected = true;
     }
 
-    pub fn append(&mut self, record: WalRecord, out: &mut Vec<Output>) {
+    /// A log that has what another server has flushed, and continues it.
+    pub fn continuing(source: &Self) -> Self {
+        Self {
+            timeline: source.timeline,
+            history: source.history.clone(),
+            lsn: source.flushed,
+            flushed: source.flushed,
+            ..Self::default()
+        }
+    }
+
+    /// Writes a record; a standby receives the first one of a new timeline in the same way.
+    pub fn append(&mut self, record: WalRecord) {
         assert_eq!(record.lsn, self.lsn.next(), "the log has no gaps");
+        if record.timeline > self.timeline {
+            self.history.push(WalPosition { timeline: self.timeline, lsn: self.lsn });
+            self.timeline = record.timeline;
+        }
         self.lsn = record.lsn;
+        self.unflushed.push_back(record);
+    }
+
+    /// The next record that a flush up to there makes safe.
+    pub fn flush_next(&mut self, up_to: Lsn) -> Option<WalRecord> {
+        let record = self.unflushed.front()?;
+        if record.lsn > up_to {
+            return None;
+        }
+        self.flushed = record.lsn;
+        self.unflushed.pop_front()
+    }
+
+    /// Sends a flushed record, or keeps it for later, or both.
+    pub fn ship(&mut self, record: WalRecord, out: &mut Vec<Output>) {
         if self.connected {
             out.push(Output::SendWal(record.clone()));
         }
@@ -42,7 +92,8 @@ impl Log {
         }
     }
 
-    pub fn ack(&mut self, lsn: Lsn) {
+    /// The standby has flushed everything up to there.
+    pub fn release(&mut self, lsn: Lsn) {
         while self.retained.front().is_some_and(|record| record.lsn <= lsn) {
             self.retained.pop_front();
         }
@@ -52,16 +103,62 @@ impl Log {
         self.connected = false;
     }
 
+    /// Whether the position lies in this server's past.
+    pub fn contains(&self, position: WalPosition) -> bool {
+        if position.timeline == self.timeline {
+            return position.lsn <= self.lsn;
+        }
+        let mut past = self.history.iter();
+        past.any(|last| last.timeline == position.timeline && position.lsn <= last.lsn)
+    }
+
     /// Sends what the standby lacks.
-    pub fn connect(&mut self, received: Lsn, out: &mut Vec<Output>) -> Result<(), SqlError> {
-        let oldest = self.retained.front().map_or(self.lsn, |record| Lsn(record.lsn.0 - 1));
-        if received < oldest {
-            return Err(SqlError::new("58P01", "requested WAL segment has already been removed"));
+    pub fn connect(&mut self, received: WalPosition, out: &mut Vec<Output>) -> Result<(), SqlError> {
+        if !self.contains(received) {
+            let WalPosition { timeline, lsn } = received;
+            let message = format!(
+                "requested starting point {} on timeline {timeline} is not in this server's history",
+                lsn.0
+            );
+            return Err(SqlError::new(sqlstate::UNDEFINED_FILE, message));
+        }
+        let oldest = self.retained.front().map_or(self.flushed, |record| Lsn(record.lsn.0 - 1));
+        if received.lsn < oldest {
+            let message = "requested WAL segment has already been removed";
+            return Err(SqlError::new(sqlstate::UNDEFINED_FILE, message));
         }
         self.slot = true;
         self.connected = true;
-        self.ack(received);
-        out.extend(self.retained.iter().cloned().map(Output::SendWal));
+        let missing = self.retained.iter().filter(|record| record.lsn > received.lsn);
+        out.extend(missing.cloned().map(Output::SendWal));
         Ok(())
+    }
+
+    /// A new timeline begins here. From now on the log is kept for a standby to come.
+    pub fn fork(&mut self) {
+        self.history.push(WalPosition { timeline: self.timeline, lsn: self.lsn });
+        self.timeline += 1;
+        self.slot = true;
+        self.connected = false;
+        self.told = self.lsn;
+    }
+
+    /// A crash: what was not flushed is gone.
+    pub fn lose_unflushed(&mut self) {
+        self.unflushed.clear();
+        self.lsn = self.flushed;
+        self.told = self.told.min(self.flushed);
+        self.connected = false;
+    }
+
+    /// Commits told of that are not in the survivor's past, each reported once.
+    pub fn report_lost(&mut self, survivor: &Self, out: &mut Vec<Output>) {
+        for record in self.retained.iter().filter(|record| record.lsn <= self.told) {
+            let WalRecord { transaction, timeline, lsn, .. } = *record;
+            if !survivor.contains(WalPosition { timeline, lsn }) {
+                out.push(Output::CommitLost(CommitLost { transaction, timeline, lsn }));
+            }
+        }
+        self.retained.clear();
     }
 }

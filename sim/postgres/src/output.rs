@@ -19,26 +19,52 @@ impl Lsn {
     }
 }
 
+/// Position in the history of a database: which timeline (26.3), and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WalPosition {
+    pub timeline: u32,
+    pub lsn: Lsn,
+}
+
+/// A standby's status update (27.2.5.2): how far it has written, flushed and applied the log of which timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalAck {
+    pub timeline: u32,
+    pub written: Lsn,
+    pub flushed: Lsn,
+    pub applied: Lsn,
+}
+
 #[derive(Clone, Debug)]
 pub enum Output {
     /// The answer to a call of [`crate::Server::run`]. None comes for a session that has gone.
     Reply { conn: u64, call: u64, result: Result<Vec<Reply>, StoreError> },
     /// The session listens on the channel, and somebody notified it.
     Notification { conn: u64, channel: &'static str },
-    /// The server closes the connection of its own accord; calls under way get no answer.
+    /// The server closes the connection of its own accord. A call under way that has had no answer gets none.
     Closed { conn: u64, sqlstate: &'static str },
     /// To the standby's [`crate::Server::wal`], in order.
     SendWal(WalRecord),
-    /// To the primary's [`crate::Server::wal_ack`]: everything up to here is flushed and applied.
-    AckWal { lsn: Lsn },
-    /// The transaction is durable, and visible from now on. Comes before the answer to its COMMIT.
+    /// To the primary's [`crate::Server::wal_ack`].
+    AckWal(WalAck),
+    /// The transaction is visible, and durable as far as the settings promise: with a synchronous standby, that
+    /// has it. Comes before the answer to its COMMIT. In order of [`Lsn`] on each timeline.
     CommittedTx(CommittedTx),
+    /// A transaction that was told of by [`Output::CommittedTx`] is gone.
+    CommitLost(CommitLost),
+    /// The standby is a primary now. The position is the first of the new timeline that has no record yet.
+    Promoted { timeline: u32, lsn: Lsn },
+    /// All sessions were closed, and with them the link to the other server; the server recovers by itself, and
+    /// is back when [`crate::Server::tick`] says so.
+    Crashed { recovery_ns: u64 },
 }
 
 /// A transaction that changed something. Read-only ones leave no trace, as in PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct CommittedTx {
+    /// Unique in the database: each timeline has ids of its own.
     pub transaction: u64,
+    pub timeline: u32,
     pub lsn: Lsn,
     /// The server's clock at the transaction's start: its `now()`.
     pub now_ns: u64,
@@ -52,6 +78,14 @@ impl CommittedTx {
         let inserts = self.changes.iter().filter(|change| change.kind == ChangeKind::Insert);
         inserts.filter(move |change| change.table.name == table).map(|change| &change.row)
     }
+}
+
+/// An acknowledged transaction that a crash or a failover has undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitLost {
+    pub transaction: u64,
+    pub timeline: u32,
+    pub lsn: Lsn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +119,20 @@ pub struct WalRecord {
     pub transaction: u64,
     pub now_ns: u64,
     pub changes: Arc<[Change]>,
+    /// How far the primary had told of commits when it wrote this: a standby that is promoted tells the rest.
+    pub(crate) told: Lsn,
     /// How far sequences are logged, by position of their table: they run ahead of the log by up to 32.
     pub(crate) sequences: Vec<(usize, i64)>,
+}
+
+impl WalRecord {
+    pub(crate) fn committed(&self) -> CommittedTx {
+        CommittedTx {
+            transaction: self.transaction,
+            timeline: self.timeline,
+            lsn: self.lsn,
+            now_ns: self.now_ns,
+            changes: self.changes.clone(),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use host::ports::store::{Reply, Row, Statement};
 
 use crate::locks::LockKey;
+use crate::output::Lsn;
 use crate::transaction::Transaction;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,8 +30,10 @@ pub struct Session {
     pub listening: Vec<&'static str>,
     /// Channels to tell of when the session is idle, each once.
     pub notified: Vec<&'static str>,
-    /// The client has left while its commit waited for the standby.
+    /// The session has ended while its commit waited to be durable.
     pub gone: bool,
+    /// An error that ends the session, which is closed as soon as it rests.
+    pub fatal: Option<&'static str>,
 }
 
 /// Statements of one call.
@@ -49,14 +52,16 @@ pub struct Progress {
     pub rows: Vec<Row>,
     /// The lock waited for was granted just now, on a row that may have gone meanwhile.
     pub granted: bool,
+    /// The statement has begun, and waited.
+    pub waited: bool,
 }
 
 pub enum Wait {
     Lock(LockKey),
     /// For the end of this session's transaction.
     Transaction(u64),
-    /// For the synchronous standby.
-    Standby,
+    /// For the flush of its commit, and for the synchronous standby.
+    Commit(Lsn),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +88,7 @@ impl Pipeline {
         self.next += 1;
         self.progress.cursor = 0;
         self.progress.granted = false;
+        self.progress.waited = false;
     }
 }
 

@@ -1,16 +1,21 @@
 //! The server's configuration, by PostgreSQL's own names (manual, chapter 20).
 //!
-//! A value that is not built yet cannot be written down: the enums lack it. Durations are in milliseconds as in
-//! `postgresql.conf`, 0 switches a timeout off.
+//! Durations are in milliseconds as in `postgresql.conf`, 0 switches a timeout off.
 
-/// `synchronous_commit`: what COMMIT waits for (20.5.1). `off`, `remote_write` and `remote_apply` differ from
-/// `on` only where servers crash, and come with that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `synchronous_commit`: what COMMIT waits for (20.5.1). From `remote_write` on it waits for the synchronous
+/// standby, if one is named, and for the primary's own flush in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SynchronousCommit {
+    /// Nothing: a crash loses what the WAL writer has not flushed yet.
+    Off,
     /// The primary's own flush.
     Local,
-    /// Also the synchronous standby's, if one is named.
+    /// The standby has written the commit, and may lose it if its machine dies.
+    RemoteWrite,
+    /// The standby has flushed it.
     On,
+    /// The standby shows it.
+    RemoteApply,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +27,10 @@ pub struct Settings {
     pub deadlock_timeout_ms: u64,
     pub lock_timeout_ms: u64,
     pub idle_in_transaction_session_timeout_ms: u64,
+    /// How often the WAL writer flushes what `synchronous_commit = off` left to it.
+    pub wal_writer_delay_ms: u64,
+    /// A restart replays what was written since the last checkpoint.
+    pub checkpoint_timeout_ms: u64,
 }
 
 impl Default for Settings {
@@ -34,6 +43,8 @@ impl Default for Settings {
             deadlock_timeout_ms: 1_000,
             lock_timeout_ms: 0,
             idle_in_transaction_session_timeout_ms: 0,
+            wal_writer_delay_ms: 200,
+            checkpoint_timeout_ms: 300_000,
         }
     }
 }
@@ -46,9 +57,5 @@ impl Settings {
 
     pub(crate) fn has_synchronous_standby(&self) -> bool {
         !self.synchronous_standby_names.is_empty()
-    }
-
-    pub(crate) fn commit_waits_for_standby(&self) -> bool {
-        self.synchronous_commit == SynchronousCommit::On && self.has_synchronous_standby()
     }
 }

@@ -14,6 +14,7 @@ use crate::output::StoredRow;
 /// How many values of a sequence one log record covers (`SEQ_LOG_VALS` in PostgreSQL's `sequence.c`).
 const SEQUENCE_LOG_VALUES: i64 = 32;
 
+#[derive(Clone)]
 pub struct TableData {
     pub table: &'static Table,
     pub sequence: Sequence,
@@ -22,6 +23,7 @@ pub struct TableData {
     indexes: Vec<IndexData>,
 }
 
+#[derive(Clone)]
 struct IndexData {
     index: &'static Index,
     /// By index columns and primary key; where the primary key begins in it.
@@ -72,7 +74,7 @@ impl Bounds {
 }
 
 /// `nextval` (9.17): outside transactions, and logged ahead so that a crash leaves a gap.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sequence {
     pub last: i64,
     logged: i64,
@@ -160,8 +162,13 @@ impl TableData {
         self.rows.values()
     }
 
-    /// Installs the committed version of a row: `None` deletes it.
-    pub fn apply(&mut self, key: KeyBytes, new: Option<StoredRow>, scratch: &mut Vec<u8>) {
+    /// Installs the committed version of a row: `None` deletes it. Gives the version before.
+    pub fn apply(
+        &mut self,
+        key: KeyBytes,
+        new: Option<StoredRow>,
+        scratch: &mut Vec<u8>,
+    ) -> Option<StoredRow> {
         let current = new.clone();
         let old = match new {
             Some(row) => self.rows.insert(key, row),
@@ -186,6 +193,7 @@ impl TableData {
                 entries.insert(KeyBytes::new(scratch), primary_key);
             }
         }
+        old
     }
 
     /// Rows on a path in order: position, primary key.

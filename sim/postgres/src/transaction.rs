@@ -7,7 +7,7 @@ use host::ports::store::Table;
 
 use crate::key::{KeyBytes, SpaceKey, SpaceMap};
 use crate::locks::LockKey;
-use crate::output::{Change, ChangeKind, Lsn, StoredRow};
+use crate::output::{Change, ChangeKind, CommittedTx, Lsn, StoredRow};
 use crate::table::{Bounds, Path, TableData, position};
 
 /// A session's current transaction. Reused by the next one, with its allocations.
@@ -15,6 +15,8 @@ use crate::table::{Bounds, Path, TableData, position};
 pub struct Transaction {
     pub id: u64,
     pub began_ns: u64,
+    /// Began in recovery, and stays read-only (26.4.2).
+    pub read_only: bool,
     pub writes: Writes,
     /// In the order of acquiring. A key may be here twice.
     pub locks: Vec<LockKey>,
@@ -47,9 +49,10 @@ pub struct Write {
     pub row: Option<StoredRow>,
 }
 
-/// A transaction in the log, before it is visible.
+/// A transaction in the log, before it is told of.
 pub struct Flushed {
     pub transaction: u64,
+    pub timeline: u32,
     pub lsn: Lsn,
     pub now_ns: u64,
     pub changes: Arc<[Change]>,
@@ -102,6 +105,13 @@ impl Writes {
             }
         }
         (changes.into(), places)
+    }
+}
+
+impl From<&Flushed> for CommittedTx {
+    fn from(flushed: &Flushed) -> Self {
+        let Flushed { transaction, timeline, lsn, now_ns, .. } = *flushed;
+        Self { transaction, timeline, lsn, now_ns, changes: flushed.changes.clone() }
     }
 }
 

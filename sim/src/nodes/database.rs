@@ -8,7 +8,7 @@ use futures::FutureExt;
 use host::ports::store::{Statement, Value};
 use invariants::Fact;
 use invariants::fact::{Committed, EventRow, OutboxRow};
-use postgres::{CommittedTx, Lsn, Output, Server, StoredRow, WalRecord};
+use postgres::{CommittedTx, Output, Server, StoredRow, WalAck, WalRecord};
 
 use super::deadline::Deadline;
 use crate::world::network::{ConnectionId, Inbound, Link, NodeIndex, Payload};
@@ -17,9 +17,9 @@ use crate::world::node::Node;
 /// What a database server is asked over the network.
 pub enum Request {
     Run(Vec<Statement>),
-    /// A standby wants the log after this position.
-    StartReplication(Lsn),
-    WalAck(Lsn),
+    /// A standby wants the log after what it has.
+    StartReplication(WalAck),
+    WalAck(WalAck),
 }
 
 /// A server's disk and memory.
@@ -31,8 +31,8 @@ pub async fn run_primary(node: Node, database: Rc<str>, disk: Disk) {
     let mut out = Vec::new();
     if node.incarnation > 1 {
         let mut server = disk.borrow_mut();
-        server.crash();
-        server.start();
+        server.crash(&mut out);
+        server.start(clock_ns(&node));
         server.ready(clock_ns(&node), &mut out);
     }
     let mut deadline = Deadline::new(node.world.agenda.clone());
@@ -72,14 +72,14 @@ impl Primary {
             Inbound::Closed { connection } => server.disconnected(now, connection, out),
             Inbound::Call { connection, call, payload } => match downcast(payload) {
                 Some(Request::Run(statements)) => server.run(now, connection, call, statements, out),
-                Some(Request::StartReplication(received)) => {
+                Some(Request::StartReplication(status)) => {
                     self.standby = Some(connection);
                     // A standby from before a gap in the log cannot follow: it has to be made anew.
-                    if server.standby_connected(now, received, out).is_err() {
+                    if server.standby_connected(now, status, out).is_err() {
                         self.node.world.network.reset(connection);
                     }
                 }
-                Some(Request::WalAck(lsn)) => server.wal_ack(now, lsn, out),
+                Some(Request::WalAck(ack)) => server.wal_ack(now, ack, out),
                 None => {}
             },
         }
@@ -97,7 +97,10 @@ impl Primary {
                     network.push(standby, Box::new(record));
                 }
             }
-            Output::AckWal { .. } => unreachable!("a primary acknowledges no log"),
+            Output::AckWal(_) => unreachable!("a primary acknowledges no log"),
+            Output::CommitLost(_) | Output::Promoted { .. } | Output::Crashed { .. } => {
+                unreachable!("the disk is sound, and nobody fails over")
+            }
             Output::CommittedTx(transaction) => self.tell_committed(&transaction),
         }
     }
@@ -118,8 +121,8 @@ impl Primary {
 pub async fn run_standby(node: Node, primary: NodeIndex, disk: Disk) {
     if node.incarnation > 1 {
         let mut server = disk.borrow_mut();
-        server.crash();
-        server.start();
+        server.crash(&mut Vec::new());
+        server.start(clock_ns(&node));
         server.ready(clock_ns(&node), &mut Vec::new());
     }
     let follower = follow(node.clone(), primary, disk.clone());
@@ -153,8 +156,8 @@ pub async fn run_standby(node: Node, primary: NodeIndex, disk: Disk) {
 async fn follow(node: Node, primary: NodeIndex, disk: Disk) {
     loop {
         if let Ok(link) = node.world.network.connect(node.index, primary).await {
-            let received = disk.borrow().lsn();
-            drop(link.call(Box::new(Request::StartReplication(received))));
+            let status = disk.borrow().wal_status();
+            drop(link.call(Box::new(Request::StartReplication(status))));
             while let Ok(record) = link.pushed().await {
                 apply(&node, &disk, &link, record);
             }
@@ -169,8 +172,8 @@ fn apply(node: &Node, disk: &Disk, link: &Link, record: Payload) {
     let mut out = Vec::new();
     disk.borrow_mut().wal(clock_ns(node), record, &mut out);
     for output in out {
-        if let Output::AckWal { lsn } = output {
-            drop(link.call(Box::new(Request::WalAck(lsn))));
+        if let Output::AckWal(ack) = output {
+            drop(link.call(Box::new(Request::WalAck(ack))));
         }
     }
 }

@@ -1,10 +1,15 @@
 //! One database server: sessions and what they share; the surface that the simulator drives.
 //!
-//! `pipeline` runs statements, `commit` carries transactions to the standby and back, `wait` ends waits that
-//! nobody else ends: deadlocks and timeouts.
+//! `pipeline` runs statements, `commit` answers what has become durable, `wait` ends waits that nobody else ends
+//! (deadlocks and timeouts), `replication` is the link to the other server, `failover` changes roles, `life` is
+//! about crashes, `faults` about what the caller breaks.
 
 mod commit;
+mod failover;
+mod faults;
+mod life;
 mod pipeline;
+mod replication;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +19,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::database::Database;
 use crate::error::{SqlError, sqlstate};
+use crate::error_rule::ErrorRule;
 use crate::key::{KeyBytes, encode};
-use crate::output::{Lsn, Output, StoredRow};
+use crate::output::{Output, StoredRow};
 use crate::session::{Pipeline, Session, State, Timer, Wait};
 use crate::settings::Settings;
 
@@ -38,8 +44,20 @@ pub struct Server {
     role: ServerRole,
     life: Life,
     database: Database,
+    /// When recovery ends.
+    recovered_ns: Option<u64>,
     sessions: BTreeMap<u64, Session>,
     timers: BTreeSet<(u64, u64, Timer)>,
+}
+
+/// What is due at a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Recovery,
+    Flush,
+    WalWriter,
+    Replay,
+    Session(u64, Timer),
 }
 
 /// Methods take the server's own clock, in nanoseconds since 1970, and append what the server does.
@@ -47,14 +65,13 @@ impl Server {
     /// A running server with empty tables. Only these tables exist: others give 42P01. Primary and
     /// standby are given the same ones in the same order.
     pub fn new(settings: Settings, role: ServerRole, tables: Vec<&'static Table>) -> Self {
-        let mut database = Database::new(&tables);
+        let mut database = Database::new(&settings, &tables);
         database.read_only = role == ServerRole::Standby;
         if role == ServerRole::Primary && settings.has_synchronous_standby() {
             database.log.connect_first();
-            database.commit_waits_for_standby = settings.commit_waits_for_standby();
         }
         let (sessions, timers) = (BTreeMap::new(), BTreeSet::new());
-        Self { settings, role, life: Life::Running, database, sessions, timers }
+        Self { settings, role, life: Life::Running, database, recovered_ns: None, sessions, timers }
     }
 
     pub fn role(&self) -> ServerRole {
@@ -97,6 +114,9 @@ impl Server {
             }
             Life::Running => {}
         }
+        if let Some(error) = self.database.error_rule.as_mut().and_then(ErrorRule::on_connect) {
+            return Err(if error.is_silent() { StoreError::Refused } else { error.at(0) });
+        }
         if self.sessions.len() >= self.settings.max_connections {
             return Err(
                 SqlError::new(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already").at(0)
@@ -135,7 +155,7 @@ impl Server {
     /// that is under way happens all the same, and keeps its locks until then.
     pub fn disconnected(&mut self, now_ns: u64, conn: u64, out: &mut Vec<Output>) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if let Some(Wait::Standby) = session.wait {
+        if let Some(Wait::Commit(_)) = session.wait {
             session.gone = true;
             return;
         }
@@ -150,23 +170,41 @@ impl Server {
         self.database.end(conn, &mut session, State::Idle);
     }
 
-    /// To be called at [`Self::next_deadline`] or later; earlier is harmless.
+    /// To be called at [`Self::next_deadline`] or later; earlier is harmless. What is due happens at its time.
     pub fn tick(&mut self, now_ns: u64, out: &mut Vec<Output>) {
-        while let Some((deadline, conn, timer)) = self.timers.first().copied().filter(|due| due.0 <= now_ns) {
-            self.timers.pop_first();
-            self.expire(conn, (deadline, timer), out);
-            self.proceed(now_ns, out);
+        while let Some((deadline, due)) = self.next_due().filter(|(deadline, _)| *deadline <= now_ns) {
+            let now_ns = deadline;
+            match due {
+                Due::Recovery => self.ready(now_ns, out),
+                Due::Flush => self.flush_ends(now_ns, out),
+                Due::WalWriter => self.wal_writer_wakes(now_ns, out),
+                Due::Replay => self.replay(now_ns, out),
+                Due::Session(conn, timer) => {
+                    self.timers.pop_first();
+                    self.expire(conn, (deadline, timer), out);
+                    self.proceed(now_ns, out);
+                }
+            }
         }
     }
 
-    /// When a timeout is due next. Changes with every call of another method.
+    /// When something is due next. Changes with every call of another method.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.timers.first().map(|(deadline, ..)| *deadline)
+        self.next_due().map(|(deadline, _)| deadline)
     }
 
-    /// The end of this server's log: on the standby what it has received and applied.
-    pub fn lsn(&self) -> Lsn {
-        self.database.log.lsn
+    fn next_due(&self) -> Option<(u64, Due)> {
+        let timer =
+            self.timers.first().map(|(deadline, conn, timer)| (*deadline, Due::Session(*conn, *timer)));
+        let disk = &self.database.disk;
+        let replay = if self.life == Life::Running { self.database.replay.due_ns() } else { None };
+        let others = [
+            self.recovered_ns.map(|due| (due, Due::Recovery)),
+            disk.flush.map(|flush| (flush.due_ns, Due::Flush)),
+            disk.wal_writer.map(|wakes| (wakes.due_ns, Due::WalWriter)),
+            replay.map(|due| (due, Due::Replay)),
+        ];
+        others.into_iter().chain([timer]).flatten().min()
     }
 
     /// A hash over all committed rows: equal on primary and standby at rest.
@@ -194,6 +232,6 @@ impl Server {
     pub fn is_quiet(&self) -> bool {
         self.sessions.values().all(Session::is_idle)
             && self.database.locks.is_empty()
-            && self.database.commits.is_empty()
+            && self.database.durability.commits.is_empty()
     }
 }

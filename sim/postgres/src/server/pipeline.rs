@@ -25,8 +25,15 @@ impl Server {
                 self.timers.remove(&(deadline, conn, timer));
             }
             advance(&mut self.database, session, now_ns, conn, out);
-            self.arm(now_ns, conn);
+            if let Some(sqlstate) = session.fatal {
+                self.end_session(conn, sqlstate, out);
+            } else {
+                self.arm(now_ns, conn);
+            }
             self.notify(out);
+        }
+        if self.database.panicked {
+            return self.panic(now_ns, out);
         }
         // A commit whose client has gone lets nobody proceed, and may notify all the same.
         self.notify(out);
@@ -54,13 +61,22 @@ fn advance(database: &mut Database, session: &mut Session, now_ns: u64, conn: u6
         let result = match run_on(database, session, &mut pipeline, now_ns, conn, out) {
             Ok(None) => Ok(pipeline.replies),
             Ok(Some(wait)) => {
+                pipeline.progress.waited = true;
                 session.wait = Some(wait);
                 session.pipeline = Some(pipeline);
                 return;
             }
             Err(error) => {
                 if session.state == State::Open {
-                    database.end(conn, session, State::Failed);
+                    let state = state_after_error(&pipeline);
+                    database.end(conn, session, state);
+                }
+                if error.ends_session() {
+                    session.fatal = Some(error.sqlstate);
+                    if !error.is_silent() {
+                        out.push(Output::Reply { conn, call, result: Err(error.at(pipeline.next)) });
+                    }
+                    return;
                 }
                 Err(error.at(pipeline.next))
             }
@@ -70,6 +86,14 @@ fn advance(database: &mut Database, session: &mut Session, now_ns: u64, conn: u6
     if session.state == State::Idle {
         let channels = session.notified.drain(..);
         out.extend(channels.map(|channel| Output::Notification { conn, channel }));
+    }
+}
+
+/// A COMMIT that fails has ended its transaction all the same: it is rolled back.
+fn state_after_error(pipeline: &Pipeline) -> State {
+    match pipeline.statements.get(pipeline.next) {
+        Some(Statement::Commit) => State::Idle,
+        _ => State::Failed,
     }
 }
 
@@ -91,9 +115,15 @@ fn run_on(
 ) -> Result<Option<Wait>, SqlError> {
     while let Some(statement) = pipeline.statements.get_mut(pipeline.next) {
         check_state(session.state, statement)?;
+        if let Some(rule) = &mut database.error_rule
+            && !pipeline.progress.waited
+            && let Some(error) = rule.on_statement(statement)
+        {
+            return Err(error);
+        }
         let step = match statement {
             Statement::Begin(isolation) => Step::Done(begin(database, session, *isolation, now_ns)?),
-            Statement::Commit => database.commit(conn, session, out),
+            Statement::Commit => database.commit(now_ns, conn, session, out),
             Statement::Rollback => {
                 database.end(conn, session, State::Idle);
                 Step::Done(Reply::RolledBack)
@@ -149,6 +179,7 @@ fn begin(
     session.state = State::Open;
     session.transaction.id = database.last_transaction;
     session.transaction.began_ns = now_ns;
+    session.transaction.read_only = database.read_only;
     Ok(Reply::Begun { transaction: database.last_transaction, now: timestamp(now_ns) })
 }
 
@@ -164,9 +195,11 @@ fn about_channels(
     session: &mut Session,
     statement: &Statement,
 ) -> Result<Reply, SqlError> {
-    if database.read_only
-        && let Some(command) = writing_command(statement)
-    {
+    let read_only = match session.state {
+        State::Idle => database.read_only,
+        State::Open | State::Failed => session.transaction.read_only,
+    };
+    if read_only && let Some(command) = writing_command(statement) {
         return Err(SqlError::read_only(command));
     }
     let (channels, channel, reply) = match statement {

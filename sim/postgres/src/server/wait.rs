@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::Server;
+use crate::durability::NS_PER_MS;
 use crate::error::{SqlError, sqlstate};
 use crate::output::Output;
 use crate::session::{State, Timer, Wait};
-
-const NS_PER_MS: u64 = 1_000_000;
 
 impl Server {
     /// Notes whom the session waits for, and until when it may rest like this.
@@ -16,7 +15,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let settings = &self.settings;
         let (timers, holder) = match &session.wait {
-            Some(Wait::Standby) => return,
+            Some(Wait::Commit(_)) => return,
             None if session.state == State::Idle => return,
             None => {
                 let idle = (Timer::IdleInTransaction, settings.idle_in_transaction_session_timeout_ms);
@@ -27,7 +26,7 @@ impl Server {
                 let lock = (Timer::Lock, settings.lock_timeout_ms);
                 let holder = match wait {
                     Wait::Transaction(holder) => Some(*holder),
-                    Wait::Lock(_) | Wait::Standby => None,
+                    Wait::Lock(_) | Wait::Commit(_) => None,
                 };
                 ([Some(deadlock), Some(lock)], holder)
             }
@@ -66,7 +65,7 @@ impl Server {
     }
 
     /// Ends the statement that waits with an error.
-    fn fail(&mut self, conn: u64, error: SqlError, out: &mut Vec<Output>) {
+    pub(super) fn fail(&mut self, conn: u64, error: SqlError, out: &mut Vec<Output>) {
         self.stop_waiting(conn);
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let pipeline = session.pipeline.take().expect("a session that waits has a pipeline");
@@ -90,7 +89,7 @@ impl Server {
                     holder.transaction.waiters.retain(|waiter| *waiter != conn);
                 }
             }
-            Some(Wait::Standby) | None => {}
+            Some(Wait::Commit(_)) | None => {}
         }
     }
 
@@ -114,7 +113,7 @@ impl Server {
         match self.sessions.get(&conn).and_then(|session| session.wait.as_ref()) {
             Some(Wait::Lock(key)) => self.database.locks.blockers(conn, key, into),
             Some(Wait::Transaction(holder)) => into.push(*holder),
-            Some(Wait::Standby) | None => {}
+            Some(Wait::Commit(_)) | None => {}
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn execute(
     actor: &mut Actor<'_>,
     statement: &mut Statement,
 ) -> Result<Step, SqlError> {
-    if database.read_only
+    if actor.transaction.read_only
         && let Some(command) = writing_command(statement)
     {
         return Err(SqlError::read_only(command));

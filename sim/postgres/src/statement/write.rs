@@ -56,6 +56,7 @@ impl Database {
         if !self.acquire(actor, &key, Strength::Write) {
             return Ok(self.wait_for_row(actor, key, Strength::Write));
         }
+        self.check_room(table)?;
         self.claim_unique(actor, table, row);
         let row: StoredRow = std::mem::take(row).into();
         actor.transaction.writes.record(key, None, Some(row));
@@ -146,6 +147,7 @@ impl Database {
         key: LockKey,
         new: StoredRow,
     ) -> Result<Step, SqlError> {
+        self.check_room(table)?;
         if self.tables[table].has_unique {
             let old = self.visible(actor.transaction, table, &key).expect("a locked row").clone();
             match self.check_unique(actor, table, &key, Some(&old), &new) {
@@ -159,6 +161,14 @@ impl Database {
         let committed = self.tables[table].get(key.key.as_slice());
         actor.transaction.writes.record(key, committed, Some(new));
         Ok(Step::Done(Reply::Changed(1)))
+    }
+
+    /// A new version of a row needs room. A deletion does not: it only marks the old one.
+    fn check_room(&self, table: usize) -> Result<(), SqlError> {
+        if self.disk.full {
+            return Err(SqlError::disk_full(self.tables[table].table.name));
+        }
+        Ok(())
     }
 
     fn matches(&self, actor: &Actor<'_>, table: usize, key: &LockKey, expected: &[(usize, Value)]) -> bool {

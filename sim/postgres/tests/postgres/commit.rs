@@ -1,7 +1,7 @@
 //! Commit, the synchronous standby and restarts: store.md 25, 27, 28, 29, 30, 36, 39.
 
 use host::ports::store::{OnConflict, Reply, Statement, StoreError};
-use postgres::{ChangeKind, Output, Settings, SynchronousCommit};
+use postgres::{ChangeKind, Output, Settings, SynchronousCommit, WalAck};
 
 use crate::harness::*;
 
@@ -45,11 +45,11 @@ fn b29_commits_wait_for_a_standby_that_is_away_and_go_through_when_it_is_back() 
     world.hold_log = true;
     let first = world.waits(a, vec![begin(), event("s", 1), Statement::Commit]);
     world.primary.standby_disconnected(world.now_ns);
-    world.standby.crash();
+    world.standby.crash(&mut Vec::new());
     let second = world.waits(b, vec![begin(), event("s", 2), Statement::Commit]);
     world.advance_ms(3_600_000);
     assert!(world.is_waiting(first) && world.is_waiting(second));
-    world.standby.start();
+    world.standby.start(world.now_ns);
     world.standby.ready(world.now_ns, &mut Vec::new());
     world.hold_log = false;
     world.reconnect_standby();
@@ -71,7 +71,10 @@ fn b29_an_acknowledgement_that_was_lost_comes_with_the_next_connection() {
     world.standby.wal(world.now_ns, record, &mut out);
     world.primary.standby_disconnected(world.now_ns);
     out.clear();
-    world.primary.standby_connected(world.now_ns, world.standby.lsn(), &mut out).expect("the log is kept");
+    world
+        .primary
+        .standby_connected(world.now_ns, world.standby.wal_status(), &mut out)
+        .expect("the log is kept");
     assert!(
         matches!(out[..], [Output::CommittedTx(_), Output::Reply { result: Ok(_), .. }]),
         "nothing is sent again: {out:?}"
@@ -120,21 +123,22 @@ fn b30_a_restart_keeps_what_was_flushed_and_nothing_else() {
     world.ok(b, vec![begin(), update(2, 0, 2)]);
     world.hold_log = true;
     world.waits(a, vec![begin(), update(1, 0, 1), Statement::Commit]);
-    world.primary.crash();
+    world.primary.crash(&mut Vec::new());
     assert_eq!(world.primary.connect(world.now_ns, 100), Err(StoreError::Refused));
-    world.primary.start();
+    world.primary.start(world.now_ns);
     let refused = world.primary.connect(world.now_ns, 101).expect_err("starting");
     assert_eq!(refused.to_string(), "SQLSTATE 57P03 at statement 0: the database system is starting up");
     assert!(world.committed.is_empty());
     let mut out = Vec::new();
     world.primary.ready(world.now_ns, &mut out);
     world.deliver(out);
-    assert_eq!(world.committed.len(), 1, "flushed before the crash, visible since the restart");
+    assert!(world.committed.is_empty(), "flushed before the crash, and not on the standby");
     assert_eq!((world.balance(1), world.balance(2)), (Some(1), Some(100)));
     let lost = world.start(a, vec![begin()]);
     assert_eq!(world.answer(lost), Err(StoreError::Lost));
     world.hold_log = false;
     world.reconnect_standby();
+    assert_eq!(world.committed.len(), 1, "told of when the standby has it");
     world.at_rest();
 }
 
@@ -194,14 +198,15 @@ fn a_standby_ignores_records_that_it_has_and_records_behind_a_gap() {
         let Some(Output::SendWal(record)) = out.pop() else { panic!("{out:?}") };
         records.push(record);
         let lsn = records[records.len() - 1].lsn;
-        world.primary.wal_ack(world.now_ns, lsn, &mut Vec::new());
+        let ack = WalAck { timeline: 1, written: lsn, flushed: lsn, applied: lsn };
+        world.primary.wal_ack(world.now_ns, ack, &mut Vec::new());
     }
     let mut receive = |number: usize| {
         let mut out = Vec::new();
         world.standby.wal(world.now_ns, records[number].clone(), &mut out);
         match out[..] {
             [] => None,
-            [Output::AckWal { lsn }] => Some(lsn.0),
+            [Output::AckWal(ack)] => Some(ack.applied.0),
             _ => panic!("{out:?}"),
         }
     };

@@ -6,7 +6,7 @@ use host::ports::store::{
     Index, Isolation, Key, LockMode, LockWait, OnConflict, Reply, Row, Scan, Statement, StoreError, Table,
     Value,
 };
-use postgres::{CommittedTx, Lsn, Output, Server, ServerRole, Settings, WalRecord};
+use postgres::{CommitLost, CommittedTx, Lsn, Output, Server, ServerRole, Settings, Told, WalAck, WalRecord};
 
 pub static ACCOUNTS: Table =
     Table { name: "accounts", columns: &["id", "version", "balance"], key: 1, serial: false, indexes: &[] };
@@ -35,6 +35,10 @@ pub struct World {
     pub committed: Vec<CommittedTx>,
     pub notified: Vec<(u64, &'static str)>,
     pub closed: Vec<(u64, &'static str)>,
+    /// Commits told of, and gone.
+    pub lost: Vec<CommitLost>,
+    pub recovery_ns: Option<u64>,
+    told: Told,
     /// While true, the log stays on its way to the standby.
     pub hold_log: bool,
     log: VecDeque<WalRecord>,
@@ -57,6 +61,9 @@ impl World {
             committed: Vec::new(),
             notified: Vec::new(),
             closed: Vec::new(),
+            lost: Vec::new(),
+            recovery_ns: None,
+            told: Told::default(),
             hold_log: false,
             log: VecDeque::new(),
             last_conn: 0,
@@ -137,6 +144,36 @@ impl World {
         let mut out = Vec::new();
         self.primary.tick(self.now_ns, &mut out);
         self.deliver(out);
+        let mut out = Vec::new();
+        self.standby.tick(self.now_ns, &mut out);
+        self.deliver(out);
+    }
+
+    /// One thing that is done to the primary.
+    pub fn primary(&mut self, act: impl FnOnce(&mut Server, u64, &mut Vec<Output>)) {
+        let mut out = Vec::new();
+        act(&mut self.primary, self.now_ns, &mut out);
+        self.deliver(out);
+    }
+
+    /// The standby is promoted; from now on it is the primary, and the old one is down in its place.
+    pub fn fail_over(&mut self) -> u32 {
+        self.primary(|server, _, out| server.crash(out));
+        std::mem::swap(&mut self.primary, &mut self.standby);
+        self.log.clear();
+        let mut timeline = 0;
+        self.primary(|server, now_ns, out| timeline = server.promote(now_ns, out));
+        timeline
+    }
+
+    /// What is down in the standby's place becomes one, and follows.
+    pub fn rewind_standby(&mut self) {
+        let mut out = Vec::new();
+        self.standby.rewind_to(&self.primary, &mut out);
+        self.standby.start(self.now_ns);
+        self.standby.ready(self.now_ns, &mut out);
+        self.deliver(out);
+        self.reconnect_standby();
     }
 
     /// Lets the log through again.
@@ -150,7 +187,8 @@ impl World {
         self.log.clear();
         let mut out = Vec::new();
         let received = self.standby.lsn();
-        self.primary.standby_connected(self.now_ns, received, &mut out).expect("the log is kept");
+        let status = self.standby.wal_status();
+        self.primary.standby_connected(self.now_ns, status, &mut out).expect("the log is kept");
         let first = out.iter().find_map(|output| match output {
             Output::SendWal(record) => Some(record.lsn),
             _ => None,
@@ -169,9 +207,19 @@ impl World {
                     }
                     Output::Notification { conn, channel } => self.notified.push((conn, channel)),
                     Output::Closed { conn, sqlstate } => self.closed.push((conn, sqlstate)),
-                    Output::CommittedTx(transaction) => self.committed.push(transaction),
+                    Output::CommittedTx(transaction) => {
+                        if self.told.is_news(&transaction) {
+                            self.committed.push(transaction);
+                        }
+                    }
+                    Output::CommitLost(lost) => {
+                        self.told.lost(&lost);
+                        self.lost.push(lost);
+                    }
+                    Output::Promoted { .. } => {}
+                    Output::Crashed { recovery_ns } => self.recovery_ns = Some(recovery_ns),
                     Output::SendWal(record) => self.log.push_back(record),
-                    Output::AckWal { lsn } => self.ack(lsn, &mut todo),
+                    Output::AckWal(ack) => self.ack(ack, &mut todo),
                 }
             }
             if self.hold_log {
@@ -184,9 +232,9 @@ impl World {
         }
     }
 
-    fn ack(&mut self, lsn: Lsn, todo: &mut VecDeque<Output>) {
+    fn ack(&mut self, ack: WalAck, todo: &mut VecDeque<Output>) {
         let mut out = Vec::new();
-        self.primary.wal_ack(self.now_ns, lsn, &mut out);
+        self.primary.wal_ack(self.now_ns, ack, &mut out);
         todo.extend(out);
     }
 

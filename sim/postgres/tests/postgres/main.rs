@@ -5,6 +5,9 @@
 
 mod commit;
 mod connections;
+mod durability;
+mod failover;
+mod faults;
 mod harness;
 mod isolation;
 mod locks;

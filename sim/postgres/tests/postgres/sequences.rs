@@ -38,8 +38,8 @@ fn b16_a_crash_leaves_a_gap_but_no_id_twice() {
     let mut world = World::new();
     let a = world.session();
     world.ok(a, vec![begin(), outbox("s", 1), Statement::Commit]);
-    world.primary.crash();
-    world.primary.start();
+    world.primary.crash(&mut Vec::new());
+    world.primary.start(world.now_ns);
     let mut out = Vec::new();
     world.primary.ready(world.now_ns, &mut out);
     world.deliver(out);

@@ -1,0 +1,54 @@
+//! What the caller breaks or changes while the server runs: the disk, limits, errors to give.
+
+use super::{Life, Server, ServerRole};
+use crate::error_rule::ErrorRule;
+use crate::output::Output;
+
+impl Server {
+    /// Writing new versions of rows gives 53100; reads, deletions and commits go on.
+    pub fn set_disk_full(&mut self, full: bool) {
+        self.database.disk.full = full;
+    }
+
+    /// How long a flush takes from now on: COMMIT waits for it, and so does a standby's acknowledgement.
+    pub fn set_flush_delay(&mut self, delay_ns: u64) {
+        self.database.disk.flush_delay_ns = delay_ns;
+    }
+
+    /// The next flush fails. That is a PANIC: [`Output::Crashed`], and what was not flushed is lost.
+    pub fn fail_fsync(&mut self) {
+        self.database.disk.fsync_fails = true;
+    }
+
+    /// Sessions that are open stay.
+    pub fn set_max_connections(&mut self, max_connections: usize) {
+        self.settings.max_connections = max_connections;
+    }
+
+    pub fn set_error_rule(&mut self, rule: Option<ErrorRule>) {
+        self.database.error_rule = rule;
+    }
+
+    pub(super) fn flush_ends(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        let Some(flush) = self.database.disk.flush else { return };
+        self.database.flushed(now_ns, flush, out);
+        if self.database.panicked {
+            return self.panic(now_ns, out);
+        }
+        match self.role {
+            ServerRole::Primary => self.release_commits(now_ns, out),
+            ServerRole::Standby => {
+                self.database.replay(now_ns);
+                out.push(Output::AckWal(self.database.wal_status()));
+            }
+        }
+    }
+
+    pub(super) fn wal_writer_wakes(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        assert_eq!(self.life, Life::Running, "the WAL writer dies with the server");
+        self.database.wal_writer_wakes(now_ns, out);
+        if self.database.panicked {
+            self.panic(now_ns, out);
+        }
+    }
+}
