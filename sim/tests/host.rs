@@ -8,6 +8,10 @@
 mod bench;
 #[path = "host/counter.rs"]
 mod counter;
+#[path = "host/outage.rs"]
+mod outage;
+#[path = "host/shutdown.rs"]
+mod shutdown;
 
 use sim::world::life::End;
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! EdgeHost: runs a gateway. Each request passes its router; what the router cannot answer, the host fetches.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,8 +14,12 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use crate::edge::{Arrived, Edge, Next, RequestNumber, Upstream};
-use crate::http_api::Problem;
+use crate::http_api::{Problem, unavailable};
 use crate::ports::{HttpError, Incoming, Ports};
+use crate::signal::Latch;
+use crate::store_host::later;
+use crate::store_host::patience::RETRY_AFTER_S;
+use crate::store_host::shutdown::DRAIN_TIMEOUT;
 
 /// How long an upstream has to answer.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +33,7 @@ pub struct EdgeHost<E: Edge> {
     ports: Ports,
     router: axum::Router,
     requests: Cell<u64>,
+    ends: Latch,
 }
 
 impl<E: Edge> EdgeHost<E> {
@@ -35,18 +41,53 @@ impl<E: Edge> EdgeHost<E> {
         let router = edge.router();
         // Numbers begin again with each process: its own word keeps request ids apart.
         let instance = format!("{instance}/{:08x}", ports.entropy.next_u64() as u32);
-        Rc::new(Self { edge, instance, ports, router, requests: Cell::new(0) })
+        Rc::new(Self { edge, instance, ports, router, requests: Cell::new(0), ends: Latch::default() })
     }
 
-    /// Serves until the process ends. Requests wait beside each other.
+    /// Asks the process to end: [`EdgeHost::run`] returns once every request that it has is answered, at the latest
+    /// after [`DRAIN_TIMEOUT`].
+    pub fn shut_down(&self) {
+        self.ends.set();
+    }
+
+    /// Serves; requests wait beside each other. Returns after [`EdgeHost::shut_down`].
     pub async fn run(self: Rc<Self>) {
+        futures::select_biased! {
+            () = self.serve_all().fuse() => {}
+            () = self.out_of_time().fuse() => {}
+        }
+    }
+
+    async fn serve_all(&self) {
         let mut serving: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
-        loop {
+        while !(self.ends.is_set() && serving.is_empty()) {
+            let mut asked_to_end = pin!(
+                async {
+                    match self.ends.is_set() {
+                        true => std::future::pending().await,
+                        false => self.ends.wait().await,
+                    }
+                }
+                .fuse()
+            );
             futures::select_biased! {
-                incoming = self.ports.http.accept().fuse() => serving.push(self.serve(incoming).boxed_local()),
+                incoming = self.ports.http.accept().fuse() => {
+                    if self.ends.is_set() {
+                        (incoming.respond)(unavailable("shutting-down", "this instance ends", RETRY_AFTER_S));
+                    } else {
+                        serving.push(self.serve(incoming).boxed_local());
+                    }
+                }
                 () = serving.select_next_some() => {}
+                () = asked_to_end => {}
             }
         }
+    }
+
+    async fn out_of_time(&self) {
+        self.ends.wait().await;
+        let latest = later(self.ports.clock.now(), DRAIN_TIMEOUT.as_millis() as u64);
+        self.ports.clock.sleep_until(latest).await;
     }
 
     async fn serve(&self, incoming: Incoming) {

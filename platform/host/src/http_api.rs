@@ -57,6 +57,13 @@ impl Problem {
     }
 }
 
+/// Not now, and nothing is said about what became of it: the same request again after so many seconds.
+pub fn unavailable(code: &str, detail: &str, retry_after_s: u32) -> Response<Bytes> {
+    let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).response();
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after_s.into());
+    response
+}
+
 /// A JSON response.
 pub fn json(status: u16, body: &impl Serialize) -> Response<Bytes> {
     json_response(status, "application/json", body)

@@ -1,7 +1,7 @@
 //! A small world: a broker, a database with its standby, two hosts of the counter, somebody outside, a client.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use contracts::events::notification_stored::Event;
 use contracts::stored::Payload;
 use contracts::{Headers, Message, topics};
 use futures::FutureExt;
-use host::ports::{Http, Log, OutRecord, Ports};
+use host::ports::{Http, HttpError, Log, OutRecord, Ports};
 use host::store_host::{HostCounters, tables_of};
 use host::{HostSettings, StoreHost};
 use http::{Request, Response, StatusCode};
@@ -54,7 +54,11 @@ pub struct Bench {
     log: SimLog,
     http: SimHttp,
     seen: Rc<RefCell<Seen>>,
+    running: Running,
 }
+
+/// The hosts whose processes are running, and have not come to their end by themselves.
+pub type Running = Rc<RefCell<BTreeMap<NodeIndex, Rc<StoreHost<Counter>>>>>;
 
 /// An input position.
 #[derive(Clone, Copy, Debug)]
@@ -133,12 +137,13 @@ impl Bench {
         let outside = Rc::new(Outside::default());
         let counters = [Rc::<HostCounters>::default(), Rc::default()];
         let client: Rc<RefCell<Option<Node>>> = Rc::default();
+        let running = Running::default();
 
         let mut programs: Vec<(&str, Program)> =
             vec![("kafka/0", broker()), ("postgres/counter", primary(&disk))];
         for (place, name) in ["notification/1", "notification/2"].into_iter().enumerate() {
             let alive = place < hosts;
-            let host = host_program(&directory, &settings, counters[place].clone());
+            let host = host_program(&directory, &settings, counters[place].clone(), &running);
             programs
                 .push((name, if alive { host } else { Rc::new(|_| std::future::pending().boxed_local()) }));
         }
@@ -163,7 +168,7 @@ impl Bench {
         let client = client.borrow().clone().expect("every node has started by now");
         let log = sim_log(&client);
         let http = SimHttp::new(client, directory);
-        Self { world, outside, counters, disk, log, http, seen }
+        Self { world, outside, counters, disk, log, http, seen, running }
     }
 
     pub async fn wait_us(&self, us: u64) {
@@ -193,17 +198,40 @@ impl Bench {
     }
 
     async fn call(&self, request: Request<Bytes>) -> (u16, Value) {
-        let response = self.http.call("notification", request, Duration::from_secs(60)).await;
-        let response = response.expect("an instance is there");
+        self.try_call(request).await.expect("an instance is there")
+    }
+
+    async fn try_call(&self, request: Request<Bytes>) -> Result<(u16, Value), HttpError> {
+        let response = self.http.call("notification", request, Duration::from_secs(60)).await?;
         let body = serde_json::from_slice(response.body()).expect("answers are JSON");
-        (response.status().as_u16(), body)
+        Ok((response.status().as_u16(), body))
     }
 
     /// Sends a command: status and body of the answer.
     pub async fn post(&self, what: &str, key: &str, body: &Value) -> (u16, Value) {
-        let request = Request::post(format!("/api/v1/{what}")).header("Idempotency-Key", key);
-        let body = Bytes::from(body.to_string());
-        self.call(request.body(body).expect("a plain request")).await
+        self.call(command(what, key, body)).await
+    }
+
+    /// The same, again and again while there is no answer, or one that says to come again.
+    pub async fn post_until_decided(&self, what: &str, key: &str, body: &Value) -> (u16, Value) {
+        loop {
+            match self.try_call(command(what, key, body)).await {
+                Ok(answer) if answer.0 != 503 => return answer,
+                _ => self.wait_us(1_000_000).await,
+            }
+        }
+    }
+
+    /// Asks a host to end, waits until it has, and ends its process. How long it took, seconds.
+    pub async fn stop(&self, host: NodeIndex) -> u64 {
+        let begun = self.world.now_ns();
+        let running = self.running.borrow().get(&host).cloned();
+        running.expect("it is running").shut_down();
+        while self.running.borrow().contains_key(&host) {
+            self.wait_us(10_000).await;
+        }
+        self.world.kill(host);
+        (self.world.now_ns() - begun).unsigned_abs() / 1_000_000_000
     }
 
     /// What a consumer with a gap asks for.
@@ -358,6 +386,11 @@ impl Outside {
     }
 }
 
+fn command(what: &str, key: &str, body: &Value) -> Request<Bytes> {
+    let request = Request::post(format!("/api/v1/{what}")).header("Idempotency-Key", key);
+    request.body(Bytes::from(body.to_string())).expect("a plain request")
+}
+
 /// A record of another service's source stream; one key per stream, so that they keep their order.
 fn record(stream: &str, sequence: u64, value: Bytes) -> OutRecord {
     let headers = Headers {
@@ -413,8 +446,13 @@ fn sim_log(node: &Node) -> SimLog {
     SimLog::new(node.clone(), Rc::new(vec![KAFKA]), settings)
 }
 
-fn host_program(directory: &Directory, settings: &HostSettings, counters: Rc<HostCounters>) -> Program {
-    let (directory, settings) = (directory.clone(), settings.clone());
+fn host_program(
+    directory: &Directory,
+    settings: &HostSettings,
+    counters: Rc<HostCounters>,
+    running: &Running,
+) -> Program {
+    let (directory, settings, running) = (directory.clone(), settings.clone(), running.clone());
     Rc::new(move |node| {
         let database = DatabaseNodes { primary: POSTGRES, standby: Some(STANDBY) };
         let ports = Ports {
@@ -426,6 +464,12 @@ fn host_program(directory: &Directory, settings: &HostSettings, counters: Rc<Hos
             http: Rc::new(SimHttp::new(node.clone(), directory.clone())),
         };
         let host = StoreHost::new(Counter, &node.name, ports, settings.clone(), counters.clone());
-        host.run().boxed_local()
+        let (running, index) = (running.clone(), node.index);
+        running.borrow_mut().insert(index, host.clone());
+        async move {
+            host.run().await;
+            running.borrow_mut().remove(&index);
+        }
+        .boxed_local()
     })
 }

@@ -20,6 +20,8 @@ use crate::signal::Signal;
 
 /// The only lease of a service's database.
 const NAME: &str = "duties";
+/// Tells the other instances that the lease is free before its end.
+const GIVEN_BACK: &str = "lease";
 
 /// What a transaction wakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl<S: Service> StoreHost<S> {
     /// Waits for the lease, does the duties while it lasts, and again.
     pub(crate) async fn hold_duties(self: Rc<Self>) {
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
-        loop {
+        while !self.shutdown.is_asked() {
             match self.try_acquire(&mut connection).await {
                 Ok(Ok(lease)) => {
                     self.duties.held.set(Some(lease));
@@ -127,16 +129,29 @@ impl<S: Service> StoreHost<S> {
                     // Nobody reads the notifications of this session any more.
                     connection.forget();
                 }
-                Ok(Err(free_at)) => {
-                    let node_time = self.database_clock.get().on_node(free_at);
-                    self.ports.clock.sleep_until(later(node_time, 1)).await;
-                }
+                Ok(Err(free_at)) => self.lease_may_be_free(&mut connection, free_at).await,
                 Err(_) => connection.back_off().await,
             }
         }
     }
 
-    /// All duties side by side, until the lease is lost.
+    /// Waits until the lease runs out or is given back, or the process is to end.
+    async fn lease_may_be_free(&self, connection: &mut Connection, free_at: Timestamp) {
+        let node_time = later(self.database_clock.get().on_node(free_at), 1);
+        let given_back = async {
+            match connection.session() {
+                Some(session) => drop(session.notified().await),
+                None => std::future::pending().await,
+            }
+        };
+        futures::select_biased! {
+            () = self.shutdown.asked().fuse() => {}
+            () = given_back.fuse() => {}
+            () = self.ports.clock.sleep_until(node_time).fuse() => {}
+        }
+    }
+
+    /// All duties side by side, until the lease is lost, or given back because the process is to end.
     async fn do_duties(self: &Rc<Self>, connection: &mut Connection) {
         let lost = Rc::new(Signal::default());
         self.duties.lost.borrow_mut().push(lost.clone());
@@ -146,14 +161,48 @@ impl<S: Service> StoreHost<S> {
         let effects = self.run_effects().boxed_local();
         let listen = self.listen(connection).boxed_local();
         let scan = self.scan_for_forgotten_work().boxed_local();
-        let all = futures::future::join5(relay, timers, effects, listen, scan);
+        let work = futures::future::join3(relay, timers, effects);
+        let watch = futures::future::join(listen, scan);
         futures::select_biased! {
-            _ = lost.received().fuse() => {}
-            _ = all.fuse() => {}
+            () = lost.received().fuse() => {}
+            _ = work.fuse() => {}
+            _ = watch.fuse() => {}
+        }
+        if self.shutdown.is_asked() {
+            self.give_lease_back(connection).await;
+        }
+    }
+
+    /// Lets another instance take over at once.
+    async fn give_lease_back(&self, connection: &mut Connection) {
+        let Some(lease) = self.duties.held.take() else { return };
+        connection.forget();
+        let free = Statement::UpdateIf {
+            table: &LEASES,
+            key: vec![NAME.into()],
+            expected: vec![(1, self.instance.as_str().into()), (2, Value::Int(lease.epoch))],
+            set: vec![(3, Value::Int(0))],
+        };
+        let begin = Statement::Begin(Isolation::ReadCommitted);
+        let notify = Statement::Notify { channel: GIVEN_BACK };
+        while connection
+            .run(vec![begin.clone(), free.clone(), notify.clone(), Statement::Commit])
+            .await
+            .is_err()
+        {
+            connection.back_off().await;
         }
     }
 
     async fn try_acquire(&self, connection: &mut Connection) -> Result<Result<Lease, Timestamp>, StoreError> {
+        // Before the lease is looked at: what is given back from now on is heard of.
+        connection
+            .run(vec![
+                Statement::Begin(Isolation::ReadCommitted),
+                Statement::Listen { channel: GIVEN_BACK },
+                Statement::Commit,
+            ])
+            .await?;
         let sent = self.ports.clock.now();
         let free: Row = vec![NAME.into(), "".into(), Value::Int(0), Value::Int(0)];
         let mut replies = Replies(
@@ -298,12 +347,18 @@ impl<S: Service> StoreHost<S> {
         }
     }
 
-    /// Waits for a signal, or until the database's clock shows `due`.
+    /// Waits for a signal, or until the database's clock shows `due`, or the process is to end.
     pub(crate) async fn woken_or_due(&self, signal: &Signal, due: Option<Timestamp>) {
-        let Some(due) = due else { return signal.received().await };
+        let due = async {
+            match due {
+                Some(due) => self.ports.clock.sleep_until(self.database_clock.get().on_node(due)).await,
+                None => std::future::pending().await,
+            }
+        };
         futures::select_biased! {
-            _ = signal.received().fuse() => {}
-            _ = self.ports.clock.sleep_until(self.database_clock.get().on_node(due)).fuse() => {}
+            () = signal.received().fuse() => {}
+            () = due.fuse() => {}
+            () = self.shutdown.asked().fuse() => {}
         }
     }
 }

@@ -44,34 +44,44 @@ enum Next<C> {
 }
 
 impl<S: Service> StoreHost<S> {
-    /// Calls and records answers until the lease is lost.
+    /// Calls and records answers until the lease is lost or the process is to end.
     pub(crate) async fn run_effects(self: &Rc<Self>) {
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
         let mut calls: FuturesUnordered<LocalBoxFuture<'_, Called>> = FuturesUnordered::new();
         let mut in_flight = BTreeSet::new();
         loop {
-            let statements =
-                [due_effects(Some(self.database_now()), self.settings.page_size), due_effects(None, 1)];
+            let ends = self.shutdown.is_asked();
+            let now = self.database_now();
+            // Those whose call is out are among the due: so many rows show enough others.
+            let statements = [due_effects(Some(now), self.settings.effects_in_flight), next_effect(now)];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
             let (due, next) = (replies.rows(), replies.rows());
-            self.start_calls(&due, &mut in_flight, &mut calls);
+            if !ends {
+                self.start_calls(&due, &mut in_flight, &mut calls);
+            }
             if calls.is_empty() {
-                self.wait_for_effect(next.first()).await;
+                if ends {
+                    return;
+                }
+                if due.is_empty() {
+                    self.wait_for_effect(next.first()).await;
+                }
                 continue;
             }
-            let has_room = calls.len() < self.settings.effects_in_flight;
+            let has_room = !ends && calls.len() < self.settings.effects_in_flight;
             let called = futures::select_biased! {
                 called = self.gather(&mut calls).fuse() => called,
-                () = self.woken_if(has_room).fuse() => continue,
+                () = self.more_to_call(has_room, next.first()).fuse() => continue,
             };
             self.take_in(&mut connection, called, &mut in_flight).await;
         }
     }
 
-    /// New effects are looked at while calls are out, where there is room for more.
-    async fn woken_if(&self, has_room: bool) {
+    /// New effects, and postponed ones whose time has come, are looked at while calls are out, where there is room
+    /// for more.
+    async fn more_to_call(&self, has_room: bool, next: Option<&Row>) {
         if has_room {
-            self.duties.effects.received().await;
+            self.wait_for_effect(next).await;
         } else {
             std::future::pending().await
         }
@@ -204,6 +214,18 @@ impl Stored {
         let step = if row[3].as_int() == 1 { EffectStep::Query } else { EffectStep::Send };
         Self { effect, step, tries: row[4].as_int() }
     }
+}
+
+/// The first effect that is not due yet.
+fn next_effect(now: Timestamp) -> Statement {
+    Statement::Scan(Scan {
+        table: &EFFECTS,
+        index: Some("next"),
+        prefix: Vec::new(),
+        after: Some(vec![Value::Int(now.as_millisecond())]),
+        up_to: None,
+        limit: 1,
+    })
 }
 
 pub(super) fn due_effects(up_to: Option<Timestamp>, limit: usize) -> Statement {

@@ -88,6 +88,17 @@ struct Read<T> {
 impl<S: Service> StoreHost<S> {
     /// Decides a batch exactly once: retries conflicts and unknown outcomes until there is an answer.
     pub(crate) async fn execute(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
+        let executed = self.execute_while(connection, batch, &|| true).await;
+        executed.expect("it is wanted for ever")
+    }
+
+    /// The same, as long as it is wanted, and beyond while a commit is of unknown outcome. `None`: not decided.
+    pub(crate) async fn execute_while(
+        &self,
+        connection: &mut Connection,
+        batch: Batch<S::Command>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Option<Executed> {
         let (mut failures, mut unheard) = (0, false);
         loop {
             let error = match self.transact(connection, &batch).await {
@@ -96,7 +107,7 @@ impl<S: Service> StoreHost<S> {
                         // What an earlier try committed without our hearing of it has woken nobody.
                         self.duties.wake_all();
                     }
-                    return executed;
+                    return Some(executed);
                 }
                 Err(error) => error,
             };
@@ -110,7 +121,10 @@ impl<S: Service> StoreHost<S> {
             }
             let refused = matches!(error, StoreError::Database { .. });
             if refused && failures >= FAILURES_BEFORE_SINGLES && batch.items.len() > 1 {
-                return Box::pin(self.execute_singly(connection, batch)).await;
+                return Box::pin(self.execute_singly(connection, batch, is_wanted)).await;
+            }
+            if !unheard && !is_wanted() {
+                return None;
             }
         }
     }
@@ -137,18 +151,23 @@ impl<S: Service> StoreHost<S> {
         batches
     }
 
-    async fn execute_singly(&self, connection: &mut Connection, batch: Batch<S::Command>) -> Executed {
+    async fn execute_singly(
+        &self,
+        connection: &mut Connection,
+        batch: Batch<S::Command>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Option<Executed> {
         let mut all = (Vec::new(), Vec::new());
         for single in batch.singles() {
-            match self.execute(connection, single).await {
+            match self.execute_while(connection, single, is_wanted).await? {
                 Executed::Done { outcomes, successors } => {
                     all.0.extend(outcomes);
                     all.1.extend(successors);
                 }
-                Executed::Fenced => return Executed::Fenced,
+                Executed::Fenced => return Some(Executed::Fenced),
             }
         }
-        Executed::Done { outcomes: all.0, successors: all.1 }
+        Some(Executed::Done { outcomes: all.0, successors: all.1 })
     }
 
     async fn transact(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use contracts::{Headers, Message};
+use futures::FutureExt;
 
 use super::StoreHost;
 use super::batch::{Batch, Item, ItemKey, PositionGuard};
@@ -27,14 +28,18 @@ struct Claimed {
 type Partition = (String, i32);
 
 impl<S: Service> StoreHost<S> {
-    /// Consumes the service's topics until the process ends.
+    /// Consumes the service's topics until the process is to end.
     pub(crate) async fn consume(self: Rc<Self>) {
         let topics = contracts::topics::consumed_by(S::NAME);
         let mut consumer = self.ports.log.consumer(S::NAME, &topics);
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
         let mut claimed: BTreeMap<Partition, Claimed> = BTreeMap::new();
         loop {
-            match consumer.poll().await {
+            let event = futures::select_biased! {
+                () = self.shutdown.asked().fuse() => return,
+                event = consumer.poll().fuse() => event,
+            };
+            match event {
                 LogEvent::Assigned(partitions) => {
                     self.claim_all(&mut connection, partitions, consumer.as_mut(), &mut claimed).await;
                 }
@@ -126,7 +131,7 @@ impl<S: Service> StoreHost<S> {
         let mut items: Vec<(i64, Item<S::Command>)> =
             records.into_iter().map(|record| (record.offset, self.item_of(&partition, record))).collect();
         items.retain(|(offset, _)| *offset >= at.next);
-        while !items.is_empty() {
+        while !items.is_empty() && !self.shutdown.is_asked() {
             let size = self.batch_length(&items);
             let rest = items.split_off(size);
             let to = items.last().expect("a batch is never empty").0 + 1;

@@ -18,9 +18,11 @@ mod fate;
 pub mod gaps;
 pub mod inputs;
 pub mod operations;
+pub mod patience;
 pub mod relay;
 mod replies;
 pub mod server;
+pub mod shutdown;
 pub mod tables;
 pub mod timers;
 pub mod writes;
@@ -28,11 +30,13 @@ pub mod writes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use futures::FutureExt;
 use model::Timestamp;
 
 use self::cache::Cache;
 use self::connection::DatabaseClock;
 use self::duties::Duties;
+use self::shutdown::Shutdown;
 use crate::ports::Ports;
 use crate::ports::store::Table;
 use crate::service::Service;
@@ -91,6 +95,7 @@ pub struct StoreHost<S: Service> {
     pub(crate) cache: RefCell<Cache<S::State>>,
     pub(crate) database_clock: Cell<DatabaseClock>,
     pub(crate) duties: Duties,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// The tables of a service's database.
@@ -116,17 +121,20 @@ impl<S: Service> StoreHost<S> {
             cache,
             database_clock: Cell::default(),
             duties: Duties::default(),
+            shutdown: Shutdown::default(),
         })
     }
 
-    /// Runs until the process ends: serves HTTP, and does everything else in tasks of its own.
+    /// Serves HTTP, and does everything else in tasks of its own. Returns after [`StoreHost::shut_down`].
     pub async fn run(self: Rc<Self>) {
-        let tasks = self.ports.tasks.clone();
         if !contracts::topics::consumed_by(S::NAME).is_empty() {
-            tasks.spawn("inputs", Box::pin(self.clone().consume()));
+            self.spawn("inputs", self.clone().consume().boxed_local());
         }
-        tasks.spawn("duties", Box::pin(self.clone().hold_duties()));
-        self.serve().await;
+        self.spawn("duties", self.clone().hold_duties().boxed_local());
+        futures::select_biased! {
+            () = self.serve().fuse() => {}
+            () = self.out_of_time().fuse() => {}
+        }
     }
 
     /// `sent`: the node's clock when the transaction's begin was sent, not when its answer came.

@@ -15,6 +15,7 @@ use super::batch::{Batch, Item, ItemKey};
 use super::connection::Connection;
 use super::duties::Wake;
 use super::execute::{Executed, Outcome};
+use super::patience::store_unavailable;
 use super::replies::Replies;
 use super::tables::{DEAD_LETTERS, OUTBOX};
 use crate::http_api::{Problem, json as answer};
@@ -73,9 +74,7 @@ impl<S: Service> StoreHost<S> {
             Operation::Republish(wanted) => self.republish(&mut connection, &wanted).await,
             Operation::Unreadable(why) => Ok(Problem::bad_request("unreadable-request", why).response()),
         };
-        result.unwrap_or_else(|_| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "try again").response()
-        })
+        result.unwrap_or_else(|_| store_unavailable())
     }
 
     async fn list_dead_letters(&self, connection: &mut Connection) -> Result<Response<Bytes>, StoreError> {

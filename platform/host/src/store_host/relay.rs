@@ -20,22 +20,28 @@ const SENT: usize = 10;
 const AFTER_ERROR_MS: u64 = 1_000;
 
 impl<S: Service> StoreHost<S> {
-    /// Publishes until the lease is lost.
+    /// Publishes until the lease is lost or the process is to end.
     pub(crate) async fn relay(self: &Rc<Self>) {
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
         let mut producer = self.ports.log.producer();
         let mut sent: Vec<Statement> = Vec::new();
         loop {
             let marks = sent.len();
-            sent.push(unsent(self.settings.page_size));
+            let goes_on = !self.shutdown.is_asked();
+            if goes_on {
+                sent.push(unsent(self.settings.page_size));
+            }
             let Some(mut replies) = self.on_duty(&mut connection, &sent).await else { return };
             for _ in 0..marks {
                 replies.changed();
             }
             sent.clear();
+            if !goes_on {
+                return;
+            }
             let mut rows = replies.rows();
             if rows.is_empty() {
-                self.duties.relay.received().await;
+                self.woken_or_due(&self.duties.relay, None).await;
                 continue;
             }
             rows.sort_by(|a, b| (&a[1], &a[2], &a[3]).cmp(&(&b[1], &b[2], &b[3])));

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
+use futures::future::{Fuse, FusedFuture, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::StoreHost;
@@ -15,18 +15,17 @@ use super::batch::{Batch, Item, ItemKey};
 use super::connection::Connection;
 use super::execute::{Executed, Outcome, StoredAnswer, key_reused, lookup_statement};
 use super::operations::Operation;
+use super::patience::{Caller, Callers, RETRY_AFTER_S, store_unavailable};
 use super::replies::Replies;
-use crate::http_api::{HttpAction, HttpCommand, Problem};
+use crate::http_api::{self, HttpAction, HttpCommand};
 use crate::ports::Incoming;
 use crate::ports::store::{Isolation, Role, Statement};
 use crate::service::{Lookup, LookupResult, Service};
 
-type Responder = Box<dyn FnOnce(Response<Bytes>)>;
-
 /// A command that waits for its transaction.
 struct Waiting<C> {
     item: Item<C>,
-    respond: Responder,
+    caller: Caller,
 }
 
 impl<C> Waiting<C> {
@@ -40,12 +39,14 @@ impl<C> Waiting<C> {
 }
 
 impl<S: Service> StoreHost<S> {
-    /// Serves until the process ends.
+    /// Serves until the process is to end and all else has ended.
     pub(crate) async fn serve(self: &Rc<Self>) {
         let mut waiting: Vec<Waiting<S::Command>> = Vec::new();
+        let mut callers = Callers::default();
         let mut idle = vec![Connection::new(self.ports.clone(), Role::Primary)];
         let mut deciding: FuturesUnordered<LocalBoxFuture<'_, Connection>> = FuturesUnordered::new();
         let mut reading: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
+        let mut patience = Fuse::terminated();
         loop {
             if !waiting.is_empty()
                 && let Some(connection) = idle.pop()
@@ -53,37 +54,61 @@ impl<S: Service> StoreHost<S> {
                 let batch = self.next_batch(&mut waiting);
                 deciding.push(self.decide_requests(connection, batch).boxed_local());
             }
+            if deciding.is_empty() && reading.is_empty() && self.shutdown.only_server_is_left() {
+                return;
+            }
+            match callers.next() {
+                Some(until) if patience.is_terminated() => {
+                    patience = self.ports.clock.sleep_until(until).fuse();
+                }
+                Some(_) => {}
+                None => patience = Fuse::terminated(),
+            }
             futures::select_biased! {
-                incoming = self.ports.http.accept().fuse() => match self.admit(incoming) {
+                incoming = self.ports.http.accept().fuse() => match self.admit(incoming, &mut callers) {
                     Admitted::Command(command) => waiting.push(command),
                     Admitted::Read(read) => reading.push(self.read(read).boxed_local()),
-                    Admitted::Operation(operation, respond) => {
-                        reading.push(self.operate(operation).map(respond).boxed_local());
+                    Admitted::Operation(operation, caller) => {
+                        let answer = move |response| caller.answer(response);
+                        reading.push(self.operate(operation).map(answer).boxed_local());
                     }
                     Admitted::Answered => {}
                 },
                 connection = deciding.select_next_some() => idle.push(connection),
                 () = reading.select_next_some() => {}
+                () = patience => {
+                    callers.dismiss(self.ports.clock.now());
+                    waiting.retain(|command| command.caller.is_waiting());
+                }
+                () = self.shutdown.task_ended().fuse() => {}
             }
         }
     }
 
-    fn admit(&self, incoming: Incoming) -> Admitted<S::Command> {
+    fn admit(&self, incoming: Incoming, callers: &mut Callers) -> Admitted<S::Command> {
         let Incoming { request, respond } = incoming;
+        if self.shutdown.is_asked() {
+            respond(http_api::unavailable("shutting-down", "this instance ends", RETRY_AFTER_S));
+            return Admitted::Answered;
+        }
+        let now = self.ports.clock.now();
         if let Some(operation) = Operation::of(&request) {
-            return Admitted::Operation(operation, respond);
+            return Admitted::Operation(operation, callers.add(now, respond));
         }
         match self.service.on_request(&request) {
             HttpAction::Answer(response) => {
                 respond(response);
                 Admitted::Answered
             }
-            HttpAction::Read(lookups) => Admitted::Read(Read { request, lookups, respond }),
+            HttpAction::Read(lookups) => {
+                Admitted::Read(Read { request, lookups, caller: callers.add(now, respond) })
+            }
             HttpAction::Command(HttpCommand { scope, idempotency_key, command }) => {
                 let hash = xxh3_64(request.body()) as i64;
                 let cause = format!("request/{scope}/{idempotency_key}");
                 let key = ItemKey::Http { scope, key: idempotency_key, hash };
-                Admitted::Command(Waiting { item: Item { command: Some(command), cause, key }, respond })
+                let item = Item { command: Some(command), cause, key };
+                Admitted::Command(Waiting { item, caller: callers.add(now, respond) })
             }
         }
     }
@@ -112,21 +137,24 @@ impl<S: Service> StoreHost<S> {
         mut connection: Connection,
         batch: Vec<Waiting<S::Command>>,
     ) -> Connection {
-        let (items, responders): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.item, waiting.respond)).unzip();
-        match self.execute(&mut connection, Batch::of(items)).await {
-            Executed::Done { outcomes, .. } => {
-                for (outcome, respond) in outcomes.into_iter().zip(responders) {
-                    respond(response_of(outcome));
+        let (items, callers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.item, waiting.caller)).unzip();
+        let anybody_waits = || callers.iter().any(Caller::is_waiting);
+        match self.execute_while(&mut connection, Batch::of(items), &anybody_waits).await {
+            Some(Executed::Done { outcomes, .. }) => {
+                for (outcome, caller) in outcomes.into_iter().zip(&callers) {
+                    caller.answer(response_of(outcome));
                 }
             }
-            Executed::Fenced => unreachable!("only records of the log are fenced"),
+            Some(Executed::Fenced) => unreachable!("only records of the log are fenced"),
+            // All were told to come again, and nothing of theirs may have been committed.
+            None => {}
         }
         connection
     }
 
     async fn read(&self, read: Read) {
-        let Read { request, lookups, respond } = read;
+        let Read { request, lookups, caller } = read;
         // A replica would do; with its lag come `version` and `min-version`, which belong to it.
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
         let mut statements = vec![Statement::Begin(Isolation::ReadCommitted)];
@@ -139,25 +167,23 @@ impl<S: Service> StoreHost<S> {
                 let rows: Vec<LookupResult> = lookups.iter().map(|_| replies.lookup()).collect();
                 self.service.render(&request, &rows)
             }
-            Err(_) => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "try again").response()
-            }
+            Err(_) => store_unavailable(),
         };
-        respond(response);
+        caller.answer(response);
     }
 }
 
 enum Admitted<C> {
     Command(Waiting<C>),
     Read(Read),
-    Operation(Operation, Responder),
+    Operation(Operation, Caller),
     Answered,
 }
 
 struct Read {
     request: Request<Bytes>,
     lookups: Vec<Lookup>,
-    respond: Responder,
+    caller: Caller,
 }
 
 fn response_of(outcome: Outcome) -> Response<Bytes> {

@@ -12,10 +12,10 @@ use crate::ports::store::{OnConflict, Role, Row, Scan, Statement, Value};
 use crate::service::Service;
 
 impl<S: Service> StoreHost<S> {
-    /// Fires timers until the lease is lost.
+    /// Fires timers until the lease is lost or the process is to end.
     pub(crate) async fn fire_timers(self: &Rc<Self>) {
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
-        loop {
+        while !self.shutdown.is_asked() {
             let now = self.database_now();
             let statements = [due_timers(Some(now), self.settings.page_size), due_timers(None, 1)];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
