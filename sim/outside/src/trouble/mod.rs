@@ -42,7 +42,7 @@ use crate::draw::Span;
 pub enum Hits {
     /// By these odds, in parts per million.
     Ppm(u32),
-    /// Every so-manieth, without a draw.
+    /// Every n-th since it began, without a draw.
     Every(u32),
 }
 

@@ -1,5 +1,12 @@
 //! Each trouble bites while it is active, and no longer; the books stay true.
 
+mod bank;
+mod composition;
+mod contradictions;
+mod messages;
+mod others;
+mod requests;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
