@@ -13,16 +13,16 @@ use crate::client_producer::{TOPIC, producer, record, send};
 use crate::world::{BROKERS, SimLink, World};
 
 /// What a consumer saw, with the time, one line per event.
-type Log = Rc<RefCell<Vec<(i64, ConsumerEvent)>>>;
+pub type Log = Rc<RefCell<Vec<(i64, ConsumerEvent)>>>;
 
-fn config(client_id: &str) -> ConsumerConfig {
+pub fn config(client_id: &str) -> ConsumerConfig {
     let mut config = ConsumerConfig::new(BROKERS.to_vec(), "clearing", client_id, vec![TOPIC.to_owned()]);
     config.auto_offset_reset = AutoOffsetReset::Earliest;
     config
 }
 
 /// Runs a consumer that notes every event and commits after every batch of records.
-fn start(world: &mut World, config: ConsumerConfig) -> (usize, Log) {
+pub fn start(world: &mut World, config: ConsumerConfig) -> (usize, Log) {
     let log: Log = Rc::default();
     let link = world.link();
     let consumer = Consumer::new(Rc::clone(&link), config);
@@ -43,7 +43,7 @@ async fn consume(mut consumer: Consumer<SimLink>, link: Rc<SimLink>, log: Log) {
     }
 }
 
-fn values(log: &Log) -> Vec<String> {
+pub fn values(log: &Log) -> Vec<String> {
     let log = log.borrow();
     let records = log.iter().filter_map(|(_, event)| match event {
         ConsumerEvent::Records { records, .. } => Some(records),
@@ -55,7 +55,7 @@ fn values(log: &Log) -> Vec<String> {
     records.flatten().map(text).collect()
 }
 
-fn assigned(log: &Log) -> Vec<i32> {
+pub fn assigned(log: &Log) -> Vec<i32> {
     let log = log.borrow();
     let last = log.iter().rev().find_map(|(_, event)| match event {
         ConsumerEvent::Assigned(partitions) => Some(partitions.iter().map(|p| p.partition).collect()),
@@ -64,16 +64,16 @@ fn assigned(log: &Log) -> Vec<i32> {
     last.unwrap_or_default()
 }
 
-fn world() -> World {
+pub fn world() -> World {
     World::new(vec![TopicSpec::new(TOPIC, 6)])
 }
 
 /// Records with values `from..to`, each with its value as key.
-fn numbered(numbers: std::ops::Range<u32>) -> Vec<ProducerRecord> {
+pub fn numbered(numbers: std::ops::Range<u32>) -> Vec<ProducerRecord> {
     numbers.map(|number| record(&format!("k{number}"), &number.to_string())).collect()
 }
 
-fn sorted(mut values: Vec<String>) -> Vec<u32> {
+pub fn sorted(mut values: Vec<String>) -> Vec<u32> {
     values.sort_by_key(String::len);
     let mut numbers: Vec<u32> = values.iter().map(|value| value.parse().expect("a number")).collect();
     numbers.sort_unstable();
@@ -147,7 +147,7 @@ fn e45_a_consumer_that_joins_takes_its_share_and_the_other_is_told_first() {
     assert!(revoked_at <= second.borrow()[0].0, "revoked before the newcomer gets it");
 }
 
-fn kind(event: &ConsumerEvent) -> &'static str {
+pub fn kind(event: &ConsumerEvent) -> &'static str {
     match event {
         ConsumerEvent::Assigned(_) => "assigned",
         ConsumerEvent::Revoked(_) => "revoked",

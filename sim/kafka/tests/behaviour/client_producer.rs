@@ -39,7 +39,7 @@ pub fn send(world: &mut World, producer: &SharedProducer, records: Vec<ProducerR
     world.block_on(async move { producer.borrow_mut().send(records).await })
 }
 
-fn offset(outcome: &Result<RecordMetadata, ProduceError>) -> i64 {
+pub fn offset(outcome: &Result<RecordMetadata, ProduceError>) -> i64 {
     outcome.expect("written").offset
 }
 
@@ -57,11 +57,11 @@ pub fn written(world: &World) -> BTreeMap<i32, Vec<String>> {
     values
 }
 
-fn leader(partition: i32) -> i32 {
+pub fn leader(partition: i32) -> i32 {
     kafka::ClusterSpec { brokers: BROKERS.to_vec(), topics: vec![] }.leader_of(TOPIC, partition)
 }
 
-fn world() -> World {
+pub fn world() -> World {
     World::new(vec![TopicSpec::new(TOPIC, 6)])
 }
 

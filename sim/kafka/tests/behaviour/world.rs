@@ -14,7 +14,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 use kafka::client::{Link, LinkError};
-use kafka::{Broker, BrokerConfig, ClusterSpec, ConnectionId, Output, Request, Response, TopicSpec};
+use kafka::{Broker, BrokerConfig, ClusterSpec, ConnectionId, Output, Request, Response, TopicSpec, Trouble};
+
+use crate::troubles::counting;
 
 const LATENCY_MS: i64 = 1;
 pub const BROKERS: [i32; 3] = [0, 1, 2];
@@ -58,6 +60,7 @@ struct Task {
     future: LocalBoxFuture<'static, ()>,
     woken: Arc<Flag>,
     pub polls: u32,
+    paused: bool,
 }
 
 struct Flag(AtomicBool);
@@ -109,13 +112,18 @@ impl World {
 
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         let woken = Arc::new(Flag(AtomicBool::new(true)));
-        self.tasks.push(Some(Task { future: Box::pin(future), woken, polls: 0 }));
+        self.tasks.push(Some(Task { future: Box::pin(future), woken, polls: 0, paused: false }));
         self.tasks.len() - 1
     }
 
     /// The process of a task dies, mid-await.
     pub fn kill(&mut self, task: usize) {
         self.tasks[task] = None;
+    }
+
+    /// The process of a task stands still, or goes on. What came meanwhile is there then.
+    pub fn pause(&mut self, task: usize, paused: bool) {
+        self.tasks[task].as_mut().expect("it lives").paused = paused;
     }
 
     /// How often a task was woken.
@@ -155,7 +163,7 @@ impl World {
             let mut progress = false;
             for slot in &mut self.tasks {
                 let Some(task) = slot else { continue };
-                if !task.woken.0.swap(false, Ordering::Relaxed) {
+                if task.paused || !task.woken.0.swap(false, Ordering::Relaxed) {
                     continue;
                 }
                 progress = true;
@@ -233,7 +241,7 @@ impl State {
         }
     }
 
-    fn emit(&mut self, broker: i32, outputs: Vec<Output>) {
+    pub fn emit(&mut self, broker: i32, outputs: Vec<Output>) {
         for output in outputs {
             match output {
                 Output::Respond { correlation: call, response, .. } if !self.silent.contains(&broker) => {
@@ -262,6 +270,36 @@ impl State {
         for call in calls {
             self.schedule(LATENCY_MS, Event::Answer { call, result: Err(LinkError::Reset) });
         }
+    }
+
+    /// Requests sent so far, of all names.
+    pub fn sent_in_all(&self) -> u32 {
+        self.sent.values().sum()
+    }
+
+    /// All brokers' clocks show the same time here.
+    pub fn move_coordinator(&mut self, group: &str, to: i32, load_ms: i64) {
+        let now = self.now;
+        let mut brokers: Vec<(i64, &mut Broker)> =
+            self.brokers.values_mut().map(|broker| (now, broker)).collect();
+        let moved = kafka::move_coordinator(&mut brokers, group, to, load_ms).expect("it was elsewhere");
+        self.emit(moved.from, moved.outputs);
+    }
+
+    /// Puts a trouble on every broker, with draws that count up from 0 at each.
+    pub fn trouble(&mut self, trouble: &Trouble) {
+        for broker in self.brokers.values_mut() {
+            broker.begin_trouble(0, trouble.clone(), counting());
+        }
+    }
+
+    pub fn end_trouble(&mut self) {
+        self.brokers.values_mut().for_each(|broker| broker.end_trouble(0));
+    }
+
+    /// How often the brokers' troubles hit.
+    pub fn met(&self) -> u64 {
+        self.brokers.values().map(|broker| broker.met(0)).sum()
     }
 
     pub fn restart(&mut self, broker: i32) {
