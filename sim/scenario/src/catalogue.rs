@@ -4,6 +4,7 @@
 //! from the simulator or from a user's own crates. `Catalogue::standard` has what this crate knows itself.
 
 use crate::calendar::Calendar;
+use crate::fault::TargetKind;
 use crate::params::FromTable;
 use crate::profiles;
 use crate::read::Table;
@@ -61,18 +62,39 @@ impl Profile {
     }
 }
 
-/// A fault action: what a `[[fault]]` does, and the keys it takes.
+/// A fault action: what a `[[fault]]` does, what it can hit, and the keys it takes.
 #[derive(Clone, Debug)]
 pub struct FaultAction {
     pub name: String,
     pub about: String,
+    /// Empty: it takes no target.
+    pub hits: &'static [TargetKind],
+    /// The only targets it has, by name; empty means all of its kinds.
+    pub only: &'static [&'static str],
+    /// It is over in a moment: `for` is refused.
+    pub is_momentary: bool,
     pub(crate) read: fn(&mut Table<'_>),
 }
 
 impl FaultAction {
-    /// An action whose keys are those that `P` reads.
-    pub fn of<P: FromTable>(name: &str, about: &str) -> Self {
-        FaultAction { name: name.to_owned(), about: about.to_owned(), read: discard::<P> }
+    /// An action on targets of these kinds, whose keys are those that `P` reads.
+    pub fn of<P: FromTable>(name: &str, hits: &'static [TargetKind], about: &str) -> Self {
+        FaultAction {
+            name: name.to_owned(),
+            about: about.to_owned(),
+            hits,
+            only: &[],
+            is_momentary: false,
+            read: discard::<P>,
+        }
+    }
+
+    pub fn only(self, only: &'static [&'static str]) -> Self {
+        FaultAction { only, ..self }
+    }
+
+    pub fn momentary(self) -> Self {
+        FaultAction { is_momentary: true, ..self }
     }
 }
 
@@ -99,7 +121,7 @@ const OUTSIDE: [&str; 5] = ["bank", "venue", "identity", "webhooks", "participan
 
 impl Catalogue {
     /// The platform's services, databases, outside parties and load profiles. Invariants and marks are the
-    /// caller's to give; there are no fault actions yet.
+    /// caller's to give, and so are fault actions.
     pub fn standard<'a>(
         invariants: impl IntoIterator<Item = &'a str>,
         marks: impl IntoIterator<Item = &'a str>,

@@ -145,10 +145,46 @@ impl Checker<'_> {
         {
             self.refuse_time(&format!("{path}.{}", error.0), &error.1);
         }
-        match &fault.target {
-            Some(TargetSpec::One(target)) => self.target(&format!("{path}.target"), target),
-            Some(TargetSpec::Shaped { of, .. }) => self.target(&format!("{path}.target.of"), of),
-            None => {}
+        let inside = match &fault.target {
+            Some(TargetSpec::One(_)) => format!("{path}.target"),
+            Some(TargetSpec::Shaped { .. }) => format!("{path}.target.of"),
+            None => path.to_owned(),
+        };
+        if let Some(spec) = &fault.target {
+            self.target(&inside, spec.target());
+        }
+        self.hits(&inside, fault);
+    }
+
+    /// Whether the action can hit its target.
+    fn hits(&self, path: &str, fault: &FaultSpec) {
+        let Some(action) = self.context.catalogue().and_then(|all| all.fault_action(&fault.action)) else {
+            return;
+        };
+        let target = fault.target.as_ref().map(TargetSpec::target);
+        let kinds: Vec<String> = action.hits.iter().map(ToString::to_string).collect();
+        let (does, hint) = match action.only {
+            [] => (kinds.join(", "), "`bellwether list targets` prints them".to_owned()),
+            only => (only.join(", "), format!("target = \"{}\"", only[0])),
+        };
+        match target {
+            None if action.hits.is_empty() => {}
+            None => {
+                self.refuse(path, format!("`{}` needs a target: it hits {does}", action.name), Some(hint))
+            }
+            Some(_) if action.hits.is_empty() => {
+                self.refuse(path, format!("`{}` takes no target", action.name), None);
+            }
+            Some(target) => {
+                let named = action.only.is_empty() || action.only.contains(&target.to_string().as_str());
+                if !named || !action.hits.contains(&target.kind()) {
+                    self.refuse(
+                        path,
+                        format!("`{}` does not hit {target}, but {does}", action.name),
+                        Some(hint),
+                    );
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::params::{FromTable, Params};
-use crate::values::{Drawn, TimeSpan};
+use crate::values::{Drawn, Ppm, TimeSpan};
 use crate::when::When;
 
 /// One fault. Its action's own keys are in `params`.
@@ -23,8 +23,15 @@ pub struct FaultSpec {
     /// Without it: until the window ends, or for a single moment.
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Drawn<TimeSpan>>,
+    /// Odds of each occurrence to happen.
+    #[serde(skip_serializing_if = "is_certain")]
+    pub odds_ppm: Ppm,
     #[serde(flatten)]
     pub params: Params,
+}
+
+fn is_certain(odds: &Ppm) -> bool {
+    odds.0 == Ppm::MILLION
 }
 
 impl FaultSpec {
@@ -75,6 +82,15 @@ pub enum Shape {
     OneWay,
 }
 
+/// The kinds of targets, by what a fault action can hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    Service,
+    Broker,
+    Database,
+    Outside,
+}
+
 /// A part of the simulated world, as scenario files name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -92,6 +108,37 @@ pub enum Target {
 pub enum Role {
     Primary,
     Standby,
+}
+
+impl Target {
+    pub fn kind(&self) -> TargetKind {
+        match self {
+            Target::Service { .. } => TargetKind::Service,
+            Target::Broker { .. } => TargetKind::Broker,
+            Target::Database { .. } => TargetKind::Database,
+            Target::Outside { .. } => TargetKind::Outside,
+        }
+    }
+}
+
+impl TargetSpec {
+    /// The target itself, or what a part of it is drawn from.
+    pub fn target(&self) -> &Target {
+        match self {
+            TargetSpec::One(target) | TargetSpec::Shaped { of: target, .. } => target,
+        }
+    }
+}
+
+impl fmt::Display for TargetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TargetKind::Service => "services",
+            TargetKind::Broker => "brokers",
+            TargetKind::Database => "databases",
+            TargetKind::Outside => "outside parties",
+        })
+    }
 }
 
 impl fmt::Display for Target {

@@ -15,6 +15,7 @@ mod files;
 mod instants;
 mod kafka_settings;
 mod load;
+mod occurrences;
 mod params;
 pub mod profiles;
 pub mod read;
@@ -27,10 +28,11 @@ mod when;
 
 pub use calendar::Calendar;
 pub use catalogue::{Catalogue, FaultAction, KafkaSetting, Profile, Service, SettingKind, Venue};
-pub use fault::{FaultSpec, Occurs, Role, Shape, Target, TargetSpec};
+pub use fault::{FaultSpec, Occurs, Role, Shape, Target, TargetKind, TargetSpec};
 pub use files::{find, load, load_str};
 pub use instants::{Instant, resolved_instants};
 pub use load::{Load, Pace, Rate};
+pub use occurrences::Occurrence;
 pub use params::{FromTable, Params};
 pub use run::{Run, Window, WindowError};
 pub use scenario::{
@@ -39,5 +41,5 @@ pub use scenario::{
 };
 pub use schema::schema;
 pub use text::diagnostics::{Diagnostics, Mistake, Style};
-pub use values::{Draw, Drawn, Ppm, Selection, TimeSpan};
+pub use values::{Draw, Drawn, Ppm, Selection, SignedSpan, TimeSpan};
 pub use when::{TimeError, When};

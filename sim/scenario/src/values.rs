@@ -70,6 +70,50 @@ impl Serialize for TimeSpan {
     }
 }
 
+/// A length of time with a sign, as clocks are set by: `-1m`, `1h`. Nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SignedSpan(pub i64);
+
+impl SignedSpan {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (sign, span) = match text.strip_prefix('-') {
+            Some(rest) => (-1, rest),
+            None => (1, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let ns = i64::try_from(TimeSpan::parse(span)?.0.as_nanos()).ok()?;
+        Some(Self(sign * ns))
+    }
+}
+
+impl fmt::Display for SignedSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", TimeSpan(Duration::from_nanos(self.0.unsigned_abs())))
+    }
+}
+
+impl Serialize for SignedSpan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Steps of one millisecond where both ends are whole milliseconds, of one nanosecond otherwise.
+impl Draw for SignedSpan {
+    fn steps_to(self, max: Self) -> Option<u64> {
+        let between = u64::try_from(max.0.checked_sub(self.0)?).ok()?;
+        Some(between / signed_step(self, max))
+    }
+
+    fn step_up(self, max: Self, steps: u64) -> Self {
+        Self(self.0.saturating_add_unsigned(steps * signed_step(self, max)))
+    }
+}
+
+fn signed_step(min: SignedSpan, max: SignedSpan) -> u64 {
+    if min.0 % 1_000_000 == 0 && max.0 % 1_000_000 == 0 { 1_000_000 } else { 1 }
+}
+
 /// Odds in parts per million, 0 to 1,000,000. Never a float: a float would round differently elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Ppm(pub u32);
@@ -128,6 +172,16 @@ impl<T: Draw> Drawn<T> {
         match *self {
             Drawn::Fixed(value) | Drawn::Between { max: value, .. } => value,
         }
+    }
+}
+
+impl Draw for i64 {
+    fn steps_to(self, max: Self) -> Option<u64> {
+        u64::try_from(max.checked_sub(self)?).ok()
+    }
+
+    fn step_up(self, _: Self, steps: u64) -> Self {
+        self.saturating_add_unsigned(steps)
     }
 }
 
@@ -233,6 +287,16 @@ mod tests {
         for text in ["", "5", "m", "30 m", "1.5h", "30m1h", "1h1h", "2 hours", "-1s", "99999999999d"] {
             assert_eq!(TimeSpan::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_signed_span_keeps_its_sign() {
+        for text in ["-1m", "1h30m", "-250ms"] {
+            assert_eq!(SignedSpan::parse(text).map(|span| span.to_string()).as_deref(), Some(text));
+        }
+        let around = Drawn::Between { min: SignedSpan(-2_000_000), max: SignedSpan(2_000_000) };
+        assert_eq!(around.resolve(&mut |steps| steps - 1), SignedSpan(2_000_000));
+        assert_eq!(around.resolve(&mut |steps| steps / 2), SignedSpan(0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use outside::plan::PlanError;
 
 use super::options::{Common, Format, subjects, time_span};
 use super::{Failure, out};
+use crate::fault;
 use crate::runner::batch::{Batch, BatchSettings};
 use crate::runner::determinism;
 use crate::runner::pool::{self, PoolSettings, Task};
@@ -38,7 +39,7 @@ pub struct Run {
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
-    /// Print the plan that the seed draws, every operation of every client, and run nothing
+    /// Print the plan that the seed draws, every operation and every fault, and run nothing
     #[arg(long)]
     plan: bool,
 
@@ -125,6 +126,11 @@ impl Run {
                 let plan = subject.plan(seed);
                 let plan = plan.map_err(|error| Failure::Fault(Exit::Invalid, plan_fault(&error)))?;
                 out::line(plan.to_toml().expect("every drawn plan is TOML").trim_end())?;
+                let faults = fault::plan::draw(&subject.scenario, &plan, seed);
+                if !faults.is_empty() {
+                    out::line("")?;
+                    out::line(fault::plan::to_toml(&faults).trim_end())?;
+                }
             }
         }
         Ok(Exit::AsExpected)

@@ -32,6 +32,7 @@ pub async fn run(node: Node, cluster: Cluster, place: usize) {
                 let outputs = take_in(&cluster[place], now_ms(&node), inbound);
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
+            () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => {
                 let outputs = cluster[place].borrow_mut().tick(now_ms(&node));
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));

@@ -42,6 +42,7 @@ pub async fn run_primary(node: Node, database: Rc<str>, disk: Disk) {
         deadline.set_in(disk.borrow().next_deadline().map(|due| due.saturating_sub(now)));
         futures::select_biased! {
             inbound = node.receive().fuse() => primary.take_in(inbound, &mut out),
+            () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => disk.borrow_mut().tick(clock_ns(&node), &mut out),
         }
     }

@@ -54,6 +54,7 @@ pub async fn run(node: Node, directory: Directory, books: Books) {
                 }
             }
             () = late.select_next_some() => {}
+            () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => {
                 let due = books.borrow_mut().due(timestamp(node.world.now_ns()));
                 due.facts.iter().for_each(|fact| node.tell("", fact));

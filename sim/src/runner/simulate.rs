@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::count::Counts;
 use crate::adapters::process::{nanoseconds, timestamp};
+use crate::fault::{self, PlannedFault, Stage};
 use crate::platform::{self, Platform};
 use crate::world::network::Links;
 use crate::world::trace::Watcher;
@@ -26,6 +27,9 @@ use crate::world::{World, WorldSettings};
 const LOOK_EVERY_NS: i64 = 20_000_000_000;
 /// At rest for this long before the checks at rest: what is under way without a row gets there.
 const REST_NS: i64 = 5_000_000_000;
+
+/// After the last fault: who was let go comes back.
+const HEAL_NS: i64 = 10_000_000_000;
 
 /// What a run ended with.
 #[derive(Debug, Default)]
@@ -102,8 +106,10 @@ async fn run(scenario: &Scenario, plan: Plan, seed: u64, watchers: Vec<Box<dyn W
 
     let load_ends = plan.last().unwrap_or(plan.world.start);
     let load_ends = scenario_end(scenario, load_ends);
-    let platform = platform::start(&world, scenario, plan, calendar);
-    let phases = phases(&world, scenario, &platform, &bench, load_ends);
+    let faults = fault::plan::draw(scenario, &plan, seed);
+    let platform = Rc::new(platform::start(&world, scenario, plan, calendar));
+    let stage = Stage { world: world.clone(), platform: platform.clone() };
+    let phases = phases(&stage, scenario, &bench, load_ends, &faults);
     let pending = futures::select_biased! {
         () = stop.received().fuse() => Vec::new(),
         pending = phases.fuse() => pending,
@@ -130,19 +136,24 @@ fn scenario_end(scenario: &Scenario, last: Timestamp) -> Timestamp {
     }
 }
 
-/// Load, then settling; what is pending when the time for it is up.
+/// Load and faults, healing, settling; what is pending when the time for it is up.
 async fn phases(
-    world: &Rc<World>,
+    stage: &Stage,
     scenario: &Scenario,
-    platform: &Platform,
     bench: &Rc<RefCell<Bench>>,
     load_ends: Timestamp,
+    faults: &[PlannedFault],
 ) -> Vec<Pending> {
+    let Stage { world, platform } = stage;
     world.tell_world(&Fact::Phase(Phase::Load));
-    world.until(nanoseconds(load_ends)).await;
+    futures::join!(fault::engine::perform(stage, faults), world.until(nanoseconds(load_ends)));
+    if !faults.is_empty() {
+        world.tell_world(&Fact::Phase(Phase::Heal));
+        world.until(world.now_ns() + HEAL_NS).await;
+    }
     world.tell_world(&Fact::Phase(Phase::Settle));
     let within_ns = i64::try_from(scenario.settle.within.0.as_nanos()).unwrap_or(i64::MAX);
-    let mut deadline_ns = nanoseconds(load_ends);
+    let mut deadline_ns = world.now_ns();
     loop {
         if is_settled(platform, bench) {
             world.until(world.now_ns() + REST_NS).await;

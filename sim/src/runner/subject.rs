@@ -9,6 +9,7 @@ use scenario::{Catalogue, Diagnostics, Scenario};
 use super::logged::Logged;
 use super::plan;
 use super::simulate::{End, simulate};
+use crate::fault;
 use crate::world::trace::Watcher;
 
 /// A scenario, and how to name it on a command line.
@@ -20,11 +21,13 @@ pub struct Subject {
     pub scenario: Scenario,
 }
 
-/// The standard names, and those of every invariant and mark there is.
+/// The standard names, and those of every invariant, mark and fault action there is.
 pub fn catalogue() -> Catalogue {
     let (invariants, marks) = (oracles::all(), marks::all());
     let invariants = invariants.iter().map(|invariant| invariant.name());
-    Catalogue::standard(invariants, marks.iter().map(|mark| mark.name()))
+    let mut catalogue = Catalogue::standard(invariants, marks.iter().map(|mark| mark.name()));
+    catalogue.fault_actions = fault::kinds().into_iter().map(|kind| kind.action).collect();
+    catalogue
 }
 
 impl Subject {

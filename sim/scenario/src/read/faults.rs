@@ -3,12 +3,12 @@
 use serde_json::{Value as Json, json};
 
 use super::names::known_name;
-use super::{Between, Context, Field, Here, Lasting, Moment, Section, Table, TargetOrShape, Text};
+use super::{Between, Context, Field, Here, Lasting, Moment, Odds, Section, Table, TargetOrShape, Text};
 use crate::catalogue::FaultAction;
 use crate::fault::{FaultSpec, Occurs};
 use crate::params::Params;
 use crate::text::tree::Node;
-use crate::values::TimeSpan;
+use crate::values::{Ppm, TimeSpan};
 
 /// One fault.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,14 @@ fn read_fault(table: &mut Table<'_>, described: Option<&FaultAction>) -> FaultSp
     };
     let target = table.optional("target", "Whom it hits.", TargetOrShape).flatten();
     let occurs = read_occurs(table);
-    let lasts = table.optional("for", "How long it lasts.", Between(Lasting));
+    let lasts = if action.is_momentary {
+        None
+    } else {
+        table.optional("for", "How long it lasts.", Between(Lasting))
+    };
+    let odds_ppm = table.or("odds_ppm", "Odds of each occurrence to happen.", Odds, Ppm(Ppm::MILLION));
     let params = Params(table.capture(action.read));
-    FaultSpec { action: name, target, occurs, lasts, params }
+    FaultSpec { action: name, target, occurs, lasts, odds_ppm, params }
 }
 
 fn read_occurs(table: &mut Table<'_>) -> Occurs {

@@ -33,7 +33,7 @@ pub use scenario::read_scenario;
 pub use table::Table;
 pub use targets::{OneTarget, TargetOrShape};
 pub use texts::{Choice, Decimals, Label, Selected, Text};
-pub use times::{Lasting, Moment};
+pub use times::{Lasting, Moment, Signed};
 
 /// How one value is read, and what the schema says of it.
 pub trait Field {
@@ -66,6 +66,10 @@ impl<'a> Context<'a> {
             accounts: Cell::new(None),
             instruments: Cell::new(None),
         }
+    }
+
+    pub fn catalogue(&self) -> Option<&'a Catalogue> {
+        self.catalogue
     }
 
     pub fn report(&self, draft: Draft) {

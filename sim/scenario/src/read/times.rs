@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::{Context, Field, Here};
 use crate::scenario::{Day, Until};
 use crate::text::tree::{Node, Value};
-use crate::values::TimeSpan;
+use crate::values::{SignedSpan, TimeSpan};
 use crate::when::{When, parse_date, parse_weekday, weekday_name};
 
 /// A length of time, `"1h30m"`, above zero.
@@ -34,6 +34,29 @@ impl Field for Lasting {
 
     fn schema(&self, _: &Context<'_>) -> Json {
         json!({ "type": "string", "minLength": 2, "pattern": LASTING_PATTERN })
+    }
+}
+
+/// A length of time with a sign, `"-1m"`.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed;
+
+impl Field for Signed {
+    type Out = SignedSpan;
+
+    fn read(&self, node: &Node, here: &Here<'_>) -> Option<SignedSpan> {
+        let hint = || Some(format!("{LASTING_FORM}, after a minus to go back"));
+        let Some(text) = node.value.as_text() else {
+            return here.wrong_type(node, "a duration in a string", hint());
+        };
+        match SignedSpan::parse(text) {
+            Some(span) => Some(span),
+            None => here.refuse(node.place, format!("`{text}` is not a duration"), hint()),
+        }
+    }
+
+    fn schema(&self, _: &Context<'_>) -> Json {
+        json!({ "type": "string", "minLength": 2 })
     }
 }
 
