@@ -5,7 +5,7 @@ mod support;
 use scenario::read::{Between, Lasting, Odds, Table};
 use scenario::{
     Calendar, Catalogue, Drawn, FaultAction, FaultSpec, FromTable, Occurs, Pace, Ppm, Scenario, Selection,
-    Setting, Style, TimeSpan, When, profiles, resolved_instants,
+    Setting, Style, TargetKind, TimeSpan, When, profiles, resolved_instants,
 };
 use support::{SMALL, catalogue, changed, small};
 
@@ -215,13 +215,15 @@ impl FromTable for Delay {
     fn read(table: &mut Table<'_>) -> Self {
         Delay {
             latency: table.required("latency", "Added to each message.", Between(Lasting)),
-            odds: table.or("odds_ppm", "Of a message being late.", Odds, Ppm(Ppm::MILLION)),
+            odds: table.or("late_ppm", "Of a message being late.", Odds, Ppm(Ppm::MILLION)),
         }
     }
 }
 
 fn with_faults() -> Catalogue {
-    let fault_actions = vec![FaultAction::of::<Delay>("delay", "Messages are late.")];
+    const HITS: &[TargetKind] =
+        &[TargetKind::Service, TargetKind::Broker, TargetKind::Database, TargetKind::Outside];
+    let fault_actions = vec![FaultAction::of::<Delay>("delay", HITS, "Messages are late.")];
     Catalogue { fault_actions, ..catalogue() }
 }
 
