@@ -21,7 +21,7 @@ use contracts::events::clearing_stored::Event;
 use contracts::events::{
     Obligation, SettlementInstruction, Trade, TradeAnswered, TradeDateCleared, TradeDateSealed, TradeNovated,
 };
-use host::ports::store::{Index, Row, Table, Value};
+use host::ports::store::{Column, Index, Row, Table, Value};
 use host::{Decision, HttpAction, Lookup, Reject, Service, StreamId, StreamRef, View};
 use http::Request;
 use model::{AccountId, Calendar, Date, InstrumentId, Netting, Quantity, Timestamp, TradeId, TradeTerms};
@@ -35,7 +35,12 @@ const SEAL_RECHECK: Duration = Duration::from_secs(60);
 /// whether it is instructed.
 pub static ANSWERS: Table = Table {
     name: "answers",
-    columns: &["trade_id", "trade_date", "settlement_date", "instructed"],
+    columns: &[
+        Column::text("trade_id"),
+        Column::text("trade_date"),
+        Column::text("settlement_date"),
+        Column::int("instructed"),
+    ],
     key: 1,
     serial: false,
     indexes: &[Index { name: BY_DATE, columns: &[1, 3], only_where: None, unique: false }],

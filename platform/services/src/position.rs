@@ -19,7 +19,7 @@ use contracts::events::{
     DeliveryAction, PositionChange, PositionRefused, PositionStep, PositionTrade, PositionUpdated,
     RejectReason, Trade, TradeRejected, TradeValidated,
 };
-use host::ports::store::{Row, Table, Value};
+use host::ports::store::{Column, Row, Table, Value};
 use host::{Decision, HttpAction, Lookup, LookupResult, Problem, Reject, Service, StreamId, StreamRef, View};
 use http::{Request, Response};
 use model::Timestamp;
@@ -55,7 +55,14 @@ pub struct Delivery {
 /// Read model: one row per account and instrument.
 pub static POSITIONS: Table = Table {
     name: "positions",
-    columns: &["account", "instrument", "settled", "reserved", "blocked", "pending"],
+    columns: &[
+        Column::text("account"),
+        Column::text("instrument"),
+        Column::int("settled"),
+        Column::int("reserved"),
+        Column::int("blocked"),
+        Column::int("pending"),
+    ],
     key: 2,
     serial: false,
     indexes: &[],

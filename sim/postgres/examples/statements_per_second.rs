@@ -5,28 +5,48 @@
 
 use std::time::Instant;
 
-use host::ports::store::{Index, Isolation, LockMode, LockWait, OnConflict, Scan, Statement, Table, Value};
+use host::ports::store::{
+    Column, Index, Isolation, LockMode, LockWait, OnConflict, Scan, Statement, Table, Value,
+};
 use postgres::{Output, Server, ServerRole, Settings};
 
 static POSITIONS: Table = Table {
     name: "positions",
-    columns: &["topic", "partition", "next", "claim"],
+    columns: &[Column::text("topic"), Column::int("partition"), Column::int("next"), Column::int("claim")],
     key: 2,
     serial: false,
     indexes: &[],
 };
-static HEADS: Table =
-    Table { name: "heads", columns: &["stream", "version", "sequence"], key: 1, serial: false, indexes: &[] };
+static HEADS: Table = Table {
+    name: "heads",
+    columns: &[Column::text("stream"), Column::int("version"), Column::int("sequence")],
+    key: 1,
+    serial: false,
+    indexes: &[],
+};
 static EVENTS: Table = Table {
     name: "events",
-    columns: &["stream", "version", "payload", "cause", "at"],
+    columns: &[
+        Column::text("stream"),
+        Column::int("version"),
+        Column::bytes("payload"),
+        Column::text("cause"),
+        Column::int("at"),
+    ],
     key: 2,
     serial: false,
     indexes: &[],
 };
 static OUTBOX: Table = Table {
     name: "outbox",
-    columns: &["id", "stream", "sequence", "topic", "payload", "sent"],
+    columns: &[
+        Column::int("id"),
+        Column::text("stream"),
+        Column::int("sequence"),
+        Column::text("topic"),
+        Column::bytes("payload"),
+        Column::int("sent"),
+    ],
     key: 1,
     serial: true,
     indexes: &[Index { name: "unsent", columns: &[1, 2], only_where: Some((5, 0)), unique: false }],

@@ -15,6 +15,7 @@ use crate::output::{CommittedTx, Output, StoredRow};
 use crate::replay::Replay;
 use crate::session::{Session, State};
 use crate::settings::Settings;
+use crate::statement::types::check_types;
 use crate::table::{Bounds, TableData};
 use crate::transaction::{Flushed, Transaction, row_space};
 
@@ -86,6 +87,7 @@ impl Database {
                 format!("{} has a key of {} columns, not {}", declared.name, declared.key, key.len());
             return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
         }
+        check_types(declared, key.iter().enumerate())?;
         self.scratch.clear();
         encode(key, &mut self.scratch);
         self.scratch_key(table)

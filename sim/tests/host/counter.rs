@@ -6,7 +6,7 @@ use bytes::Bytes;
 use contracts::Message;
 use contracts::events::notification_stored::Event;
 use contracts::events::{NoticeDue, NotificationEvent};
-use host::ports::store::Table;
+use host::ports::store::{Column, Table};
 use host::{
     Decision, Effect, EffectAnswer, EffectCall, EffectStep, HttpAction, HttpCommand, Lookup, LookupResult,
     NewEffect, Problem, Reject, Service, StreamId, StreamRef, View,
@@ -18,8 +18,13 @@ use serde_json::json;
 
 pub const TICK_US: u64 = 10_000_000;
 
-pub static COUNTERS: Table =
-    Table { name: "counters", columns: &["name", "value"], key: 1, serial: false, indexes: &[] };
+pub static COUNTERS: Table = Table {
+    name: "counters",
+    columns: &[Column::text("name"), Column::int("value")],
+    key: 1,
+    serial: false,
+    indexes: &[],
+};
 
 pub struct Counter;
 

@@ -28,12 +28,30 @@ pub type Key = Vec<Value>;
 #[derive(Debug)]
 pub struct Table {
     pub name: &'static str,
-    pub columns: &'static [&'static str],
+    pub columns: &'static [Column],
     /// How many leading columns are the primary key.
     pub key: usize,
     /// The first column is assigned by a sequence when a row is inserted with [`Value::Null`] there.
     pub serial: bool,
     pub indexes: &'static [Index],
+}
+
+/// A column. It holds values of one type, or [`Value::Null`] where it is not of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// bigint
+    Int,
+    /// text, in the "C" collation
+    Text,
+    /// bytea
+    Bytes,
 }
 
 /// A secondary index.
@@ -63,7 +81,7 @@ pub enum LockMode {
 }
 
 /// What to do where another transaction holds the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockWait {
     Wait,
     /// 55P03 at once.
@@ -72,7 +90,7 @@ pub enum LockWait {
     SkipLocked,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnConflict {
     /// 23505
     Error,
@@ -265,12 +283,36 @@ impl From<Bytes> for Value {
     }
 }
 
+impl Column {
+    pub const fn int(name: &'static str) -> Self {
+        Self { name, kind: Kind::Int }
+    }
+
+    pub const fn text(name: &'static str) -> Self {
+        Self { name, kind: Kind::Text }
+    }
+
+    pub const fn bytes(name: &'static str) -> Self {
+        Self { name, kind: Kind::Bytes }
+    }
+
+    /// Whether the column's type has this value. Each has NULL.
+    pub fn takes(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Int(_) => self.kind == Kind::Int,
+            Value::Text(_) => self.kind == Kind::Text,
+            Value::Bytes(_) => self.kind == Kind::Bytes,
+        }
+    }
+}
+
 impl Table {
     /// Position of a column; programmer error if there is none.
     pub fn column(&self, name: &str) -> usize {
         self.columns
             .iter()
-            .position(|column| *column == name)
+            .position(|column| column.name == name)
             .unwrap_or_else(|| panic!("table {} has no column {name}", self.name))
     }
 }

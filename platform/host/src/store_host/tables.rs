@@ -1,11 +1,11 @@
 //! The tables that every service's database has, besides its read models.
 
-use crate::ports::store::{Index, Table};
+use crate::ports::store::{Column, Index, Table};
 
 /// Stream heads: `sequences` is the last sequence per topic, as `<topic>:<n>` joined by commas.
 pub static HEADS: Table = Table {
     name: "heads",
-    columns: &["stream", "version", "sequences"],
+    columns: &[Column::text("stream"), Column::int("version"), Column::text("sequences")],
     key: 1,
     serial: false,
     indexes: &[],
@@ -13,7 +13,12 @@ pub static HEADS: Table = Table {
 
 pub static EVENTS: Table = Table {
     name: "events",
-    columns: &["stream", "version", "payload", "cause"],
+    columns: &[
+        Column::text("stream"),
+        Column::int("version"),
+        Column::bytes("payload"),
+        Column::text("cause"),
+    ],
     key: 2,
     serial: false,
     indexes: &[],
@@ -23,17 +28,17 @@ pub static EVENTS: Table = Table {
 pub static OUTBOX: Table = Table {
     name: "outbox",
     columns: &[
-        "id",
-        "stream",
-        "topic",
-        "sequence",
-        "key",
-        "payload",
-        "event_id",
-        "cause",
-        "trade_date",
-        "recorded_ms",
-        "sent",
+        Column::int("id"),
+        Column::text("stream"),
+        Column::text("topic"),
+        Column::int("sequence"),
+        Column::text("key"),
+        Column::bytes("payload"),
+        Column::text("event_id"),
+        Column::text("cause"),
+        Column::text("trade_date"),
+        Column::int("recorded_ms"),
+        Column::int("sent"),
     ],
     key: 1,
     serial: true,
@@ -46,7 +51,7 @@ pub static OUTBOX: Table = Table {
 /// Input positions: the truth about progress in the log, and the fence against former owners.
 pub static INPUTS: Table = Table {
     name: "input_positions",
-    columns: &["topic", "partition", "next", "claim"],
+    columns: &[Column::text("topic"), Column::int("partition"), Column::int("next"), Column::int("claim")],
     key: 2,
     serial: false,
     indexes: &[],
@@ -55,7 +60,7 @@ pub static INPUTS: Table = Table {
 /// The last sequence taken in per source stream and topic.
 pub static SEQUENCES: Table = Table {
     name: "last_sequences",
-    columns: &["source", "topic", "last"],
+    columns: &[Column::text("source"), Column::text("topic"), Column::int("last")],
     key: 2,
     serial: false,
     indexes: &[],
@@ -64,7 +69,14 @@ pub static SEQUENCES: Table = Table {
 /// Messages that came before their predecessors.
 pub static PARKED: Table = Table {
     name: "parked",
-    columns: &["source", "topic", "sequence", "event_id", "payload", "since_ms"],
+    columns: &[
+        Column::text("source"),
+        Column::text("topic"),
+        Column::int("sequence"),
+        Column::text("event_id"),
+        Column::bytes("payload"),
+        Column::int("since_ms"),
+    ],
     key: 3,
     serial: false,
     indexes: &[Index { name: "since", columns: &[5], only_where: None, unique: false }],
@@ -73,7 +85,14 @@ pub static PARKED: Table = Table {
 /// HTTP commands by scope and idempotency key, with the answer that was given.
 pub static INBOX: Table = Table {
     name: "inbox",
-    columns: &["scope", "key", "hash", "status", "body", "expires_ms"],
+    columns: &[
+        Column::text("scope"),
+        Column::text("key"),
+        Column::int("hash"),
+        Column::int("status"),
+        Column::bytes("body"),
+        Column::int("expires_ms"),
+    ],
     key: 2,
     serial: false,
     indexes: &[Index { name: "expires", columns: &[5], only_where: None, unique: false }],
@@ -81,7 +100,7 @@ pub static INBOX: Table = Table {
 
 pub static TIMERS: Table = Table {
     name: "timers",
-    columns: &["id", "due_ms", "sequence"],
+    columns: &[Column::text("id"), Column::int("due_ms"), Column::int("sequence")],
     key: 1,
     serial: false,
     indexes: &[Index { name: "due", columns: &[1], only_where: None, unique: false }],
@@ -90,7 +109,14 @@ pub static TIMERS: Table = Table {
 /// `step` is 0 to send, 1 to query.
 pub static EFFECTS: Table = Table {
     name: "effects",
-    columns: &["id", "payload", "valid_until_ms", "step", "tries", "next_ms"],
+    columns: &[
+        Column::text("id"),
+        Column::bytes("payload"),
+        Column::int("valid_until_ms"),
+        Column::int("step"),
+        Column::int("tries"),
+        Column::int("next_ms"),
+    ],
     key: 1,
     serial: false,
     indexes: &[Index { name: "next", columns: &[5], only_where: None, unique: false }],
@@ -98,7 +124,7 @@ pub static EFFECTS: Table = Table {
 
 pub static LEASES: Table = Table {
     name: "leases",
-    columns: &["name", "holder", "epoch", "until_ms"],
+    columns: &[Column::text("name"), Column::text("holder"), Column::int("epoch"), Column::int("until_ms")],
     key: 1,
     serial: false,
     indexes: &[],
@@ -107,7 +133,17 @@ pub static LEASES: Table = Table {
 /// What could not be decoded.
 pub static DEAD_LETTERS: Table = Table {
     name: "dead_letters",
-    columns: &["id", "topic", "partition", "offset", "source", "sequence", "reason", "attempts", "payload"],
+    columns: &[
+        Column::int("id"),
+        Column::text("topic"),
+        Column::int("partition"),
+        Column::int("offset"),
+        Column::text("source"),
+        Column::int("sequence"),
+        Column::text("reason"),
+        Column::int("attempts"),
+        Column::bytes("payload"),
+    ],
     key: 1,
     serial: true,
     indexes: &[Index { name: "by_message", columns: &[1, 4, 5], only_where: None, unique: false }],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use contracts::events::ledger_stored::Event;
 use host::http_api::json;
-use host::ports::store::{Index, Row, Table, Value};
+use host::ports::store::{Column, Index, Row, Table, Value};
 use host::{Decision, HttpAction, Lookup, LookupResult, Problem};
 use http::{Request, Response, StatusCode};
 use model::{Amount, Asset, EntryState, Leg, Money, Timestamp};
@@ -18,7 +18,15 @@ use crate::support::{Path, contract, request};
 /// Every leg of every entry.
 pub static LEGS: Table = Table {
     name: "legs",
-    columns: &["entry_id", "n", "account", "asset", "amount", "state", "booked_ms"],
+    columns: &[
+        Column::text("entry_id"),
+        Column::int("n"),
+        Column::text("account"),
+        Column::text("asset"),
+        Column::text("amount"),
+        Column::text("state"),
+        Column::int("booked_ms"),
+    ],
     key: 2,
     serial: false,
     indexes: &[Index { name: BY_ACCOUNT, columns: &[2], only_where: None, unique: false }],

@@ -10,7 +10,7 @@ use contracts::events::{
     PaymentAnswered, PaymentEvent, PaymentInstruction, PaymentOutcome, ReconciliationBreak,
     WithdrawalRequested,
 };
-use host::ports::store::{Row, Table, Value};
+use host::ports::store::{Column, Row, Table, Value};
 use host::{Decision, NewEffect, Problem, Reject, StreamId, StreamRef, View};
 use http::StatusCode;
 use model::{AccountId, Money, PaymentLegId, Timestamp, hash_id, uetr};
@@ -23,7 +23,7 @@ use crate::support::contract;
 /// Every UETR that the bank was given: whose attempt it is, and what is known of it.
 pub static PAYMENTS: Table = Table {
     name: "payments",
-    columns: &["uetr", "stream", "attempt", "status"],
+    columns: &[Column::text("uetr"), Column::text("stream"), Column::int("attempt"), Column::text("status")],
     key: 1,
     serial: false,
     indexes: &[],

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use contracts::events::BatchStarted;
 use host::http_api::json;
-use host::ports::store::{Index, Key, Row, Table, Value};
+use host::ports::store::{Column, Index, Key, Row, Table, Value};
 use host::{HttpAction, Lookup, LookupResult, Problem};
 use http::{Request, Response};
 use model::Date;
@@ -19,19 +19,19 @@ use crate::support::{Path, contract, request};
 pub static OBLIGATIONS: Table = Table {
     name: "obligations",
     columns: &[
-        "trade_id",
-        "status",
-        "due_date",
-        "original_date",
-        "trade_date",
-        "buyer",
-        "seller",
-        "instrument",
-        "quantity",
-        "amount",
-        "currency",
-        "carries",
-        "reason",
+        Column::text("trade_id"),
+        Column::int("status"),
+        Column::text("due_date"),
+        Column::text("original_date"),
+        Column::text("trade_date"),
+        Column::text("buyer"),
+        Column::text("seller"),
+        Column::text("instrument"),
+        Column::text("quantity"),
+        Column::text("amount"),
+        Column::text("currency"),
+        Column::int("carries"),
+        Column::text("reason"),
     ],
     key: 1,
     serial: false,
@@ -52,7 +52,12 @@ const FAILED: i64 = 2;
 /// One row per batch that has started.
 pub static BATCHES: Table = Table {
     name: "batches",
-    columns: &["settlement_date", "started_at_ms", "instructions", "closed"],
+    columns: &[
+        Column::text("settlement_date"),
+        Column::int("started_at_ms"),
+        Column::int("instructions"),
+        Column::int("closed"),
+    ],
     key: 1,
     serial: false,
     indexes: &[],

@@ -18,6 +18,8 @@ impl Tables {
     pub fn put(&mut self, table: &'static Table, row: Row) {
         self.check(table);
         assert_eq!(row.len(), table.columns.len(), "a row of {} has all its columns", table.name);
+        let wrong = table.columns.iter().zip(&row).find(|(column, value)| !column.takes(value));
+        assert!(wrong.is_none(), "{} has a value of another type: {wrong:?}", table.name);
         let rows = self.rows.entry(table.name).or_default();
         rows.insert(row[..table.key].to_vec(), row);
     }

@@ -1,7 +1,7 @@
 //! Tables of the trade service: its read model, what waits, and what a seal counts.
 
 use contracts::events::{RejectReason, TradeState};
-use host::ports::store::{Index, Row, Table, Value};
+use host::ports::store::{Column, Index, Row, Table, Value};
 use serde_json::json;
 
 use super::state::Record;
@@ -14,17 +14,17 @@ const fn index(name: &'static str, columns: &'static [usize]) -> Index {
 pub static TRADES: Table = Table {
     name: "trades",
     columns: &[
-        "trade",
-        "trade_date",
-        "buyer",
-        "seller",
-        "instrument",
-        "quantity",
-        "price",
-        "currency",
-        "state",
-        "settlement_date",
-        "reason",
+        Column::text("trade"),
+        Column::text("trade_date"),
+        Column::text("buyer"),
+        Column::text("seller"),
+        Column::text("instrument"),
+        Column::int("quantity"),
+        Column::text("price"),
+        Column::text("currency"),
+        Column::text("state"),
+        Column::text("settlement_date"),
+        Column::text("reason"),
     ],
     key: 1,
     serial: false,
@@ -34,7 +34,7 @@ pub static TRADES: Table = Table {
 /// Accepted trades: what the end of day counts. Whoever adds a row reads the venue's stream.
 pub static ACCEPTED: Table = Table {
     name: "accepted",
-    columns: &["trade", "trade_date"],
+    columns: &[Column::text("trade"), Column::text("trade_date")],
     key: 1,
     serial: false,
     indexes: &[index("by_trade_date", &[1])],
@@ -44,7 +44,13 @@ pub static ACCEPTED: Table = Table {
 /// stream.
 pub static WAITING: Table = Table {
     name: "waiting",
-    columns: &["missing", "trade", "instrument", "buyer", "seller"],
+    columns: &[
+        Column::text("missing"),
+        Column::text("trade"),
+        Column::text("instrument"),
+        Column::text("buyer"),
+        Column::text("seller"),
+    ],
     key: 2,
     serial: false,
     indexes: &[],

@@ -2,6 +2,7 @@
 
 mod lock;
 mod read;
+pub mod types;
 mod write;
 
 use host::ports::store::Statement;

@@ -2,11 +2,12 @@
 //!
 //! A NULL in a prefix matches NULLs (IS NOT DISTINCT FROM).
 
-use host::ports::store::{Key, Reply, Scan, Table};
+use host::ports::store::{Key, Reply, Scan, Table, Value};
 
 use super::Actor;
 use crate::database::Database;
 use crate::error::{SqlError, sqlstate};
+use crate::statement::types::check_types;
 use crate::table::Path;
 
 impl Database {
@@ -25,6 +26,9 @@ impl Database {
         let path = path(scan.table, scan.index)?;
         let given = scan.prefix.len() + scan.after.as_ref().map_or(0, Vec::len);
         check_columns(scan.table, path, given.max(scan.prefix.len() + usize::from(scan.up_to.is_some())))?;
+        let after = scan.after.iter().flatten();
+        compares(scan.table, path, scan.prefix.iter().chain(after))?;
+        compares(scan.table, path, scan.prefix.iter().chain(&scan.up_to))?;
         self.bounds.set(&scan.prefix, scan.after.as_deref(), scan.up_to.as_ref());
         let data = &self.tables[table];
         let rows = match actor.transaction.writes.table(table) {
@@ -49,6 +53,7 @@ impl Database {
         let table = self.table(declared)?;
         let path = path(declared, index)?;
         check_columns(declared, path, prefix.len())?;
+        compares(declared, path, prefix)?;
         self.bounds.set(prefix, None, None);
         let data = &self.tables[table];
         let count = match actor.transaction.writes.table(table) {
@@ -77,4 +82,17 @@ fn check_columns(table: &Table, path: Path, given: usize) -> Result<(), SqlError
         return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
     }
     Ok(())
+}
+
+/// The values are of the types of the columns that the path orders by.
+fn compares<'a>(
+    table: &Table,
+    path: Path,
+    values: impl IntoIterator<Item = &'a Value>,
+) -> Result<(), SqlError> {
+    let columns: &[usize] = match path {
+        Path::Primary => &[],
+        Path::Index(index) => table.indexes[index].columns,
+    };
+    check_types(table, columns.iter().copied().chain(0..table.key).zip(values))
 }

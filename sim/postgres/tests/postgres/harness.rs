@@ -3,20 +3,30 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use host::ports::store::{
-    Index, Isolation, Key, LockMode, LockWait, OnConflict, Reply, Row, Scan, Statement, StoreError, Table,
-    Value,
+    Column, Index, Isolation, Key, LockMode, LockWait, OnConflict, Reply, Row, Scan, Statement, StoreError,
+    Table, Value,
 };
 use postgres::{CommitLost, CommittedTx, Lsn, Output, Server, ServerRole, Settings, Told, WalAck, WalRecord};
 
-pub static ACCOUNTS: Table =
-    Table { name: "accounts", columns: &["id", "version", "balance"], key: 1, serial: false, indexes: &[] };
+pub static ACCOUNTS: Table = Table {
+    name: "accounts",
+    columns: &[Column::int("id"), Column::int("version"), Column::int("balance")],
+    key: 1,
+    serial: false,
+    indexes: &[],
+};
 
-pub static EVENTS: Table =
-    Table { name: "events", columns: &["stream", "version", "payload"], key: 2, serial: false, indexes: &[] };
+pub static EVENTS: Table = Table {
+    name: "events",
+    columns: &[Column::text("stream"), Column::int("version"), Column::text("payload")],
+    key: 2,
+    serial: false,
+    indexes: &[],
+};
 
 pub static OUTBOX: Table = Table {
     name: "outbox",
-    columns: &["id", "stream", "sequence", "sent"],
+    columns: &[Column::int("id"), Column::text("stream"), Column::int("sequence"), Column::int("sent")],
     key: 1,
     serial: true,
     indexes: &[

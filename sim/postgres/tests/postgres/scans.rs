@@ -1,6 +1,6 @@
 //! Scan and Count: order, bounds, partial indexes, the transaction's own rows; against a naive model.
 
-use host::ports::store::{Index, OnConflict, Reply, Row, Scan, Statement, Table, Value};
+use host::ports::store::{Column, Index, OnConflict, Reply, Row, Scan, Statement, Table, Value};
 use postgres::{Output, Server, ServerRole, Settings};
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn a_scan_goes_on_behind_a_position() {
 
 static GRID: Table = Table {
     name: "grid",
-    columns: &["x", "y", "colour", "flag"],
+    columns: &[Column::int("x"), Column::int("y"), Column::text("colour"), Column::int("flag")],
     key: 2,
     serial: false,
     indexes: &[

@@ -1,10 +1,11 @@
 //! What is refused, and with which SQLSTATE.
 
-use host::ports::store::{OnConflict, Reply, Statement, Table, Value};
+use host::ports::store::{Column, OnConflict, Reply, Scan, Statement, Table, Value};
 
 use crate::harness::*;
 
-static UNKNOWN: Table = Table { name: "unknown", columns: &["id"], key: 1, serial: false, indexes: &[] };
+static UNKNOWN: Table =
+    Table { name: "unknown", columns: &[Column::int("id")], key: 1, serial: false, indexes: &[] };
 
 fn refused(statement: Statement, sqlstate: &str) {
     let mut world = World::with_accounts(1);
@@ -55,4 +56,15 @@ fn statements_belong_into_transactions() {
     assert_eq!(twice.len(), 6, "a pipeline may hold several transactions");
     assert_eq!(world.ok(a, vec![]), []);
     world.at_rest();
+}
+
+#[test]
+fn values_of_another_type_than_the_column_are_refused() {
+    refused(row(&ACCOUNTS, vec![1.into(), "0".into(), 0.into()]), "42804");
+    refused(Statement::Get { table: &ACCOUNTS, keys: vec![vec!["1".into()]] }, "42804");
+    refused(Statement::Scan(scan(&OUTBOX, Some("outbox_unsent"), vec![1.into()])), "42804");
+    let up_to = Some("7".into());
+    refused(Statement::Scan(Scan { up_to, ..scan(&ACCOUNTS, None, vec![]) }), "42804");
+    let (key, set) = (vec![Value::Int(1)], vec![(2, Value::text("1"))]);
+    refused(Statement::UpdateIf { table: &ACCOUNTS, key, expected: vec![], set }, "42804");
 }

@@ -4,6 +4,7 @@ use host::ports::store::{OnConflict, Table, Value};
 
 use crate::error::{SqlError, sqlstate};
 use crate::key::KEY_BYTES_MAX;
+use crate::statement::types::check_types;
 use crate::table::{Path, position};
 
 /// As many values as columns, and the one that decides a conflict among them.
@@ -12,6 +13,7 @@ pub fn columns(table: &Table, row: &[Value], on_conflict: OnConflict) -> Result<
         let message = format!("{} has {} columns, not {}", table.name, table.columns.len(), row.len());
         return Err(SqlError::new(sqlstate::SYNTAX_ERROR, message));
     }
+    check_types(table, row.iter().enumerate())?;
     match on_conflict {
         OnConflict::UpdateIfLess { column } => column_exists(table, column),
         OnConflict::Error | OnConflict::DoNothing | OnConflict::Update => Ok(()),
@@ -33,6 +35,7 @@ pub fn assignments(
     set: &[(usize, Value)],
 ) -> Result<(), SqlError> {
     expected.iter().chain(set).try_for_each(|(column, _)| column_exists(table, *column))?;
+    check_types(table, expected.iter().chain(set).map(|(column, value)| (*column, value)))?;
     if set.iter().any(|(column, _)| *column < table.key) {
         let message = format!("changing the primary key of \"{}\" is not supported", table.name);
         return Err(SqlError::new(sqlstate::FEATURE_NOT_SUPPORTED, message));
@@ -43,7 +46,7 @@ pub fn assignments(
 /// Keys have no NULL, texts no NUL, index entries fit.
 pub fn values(table: &Table, row: &[Value]) -> Result<(), SqlError> {
     if let Some(column) = row[..table.key].iter().position(|value| *value == Value::Null) {
-        let (column, name) = (table.columns[column], table.name);
+        let (column, name) = (table.columns[column].name, table.name);
         let message =
             format!("null value in column \"{column}\" of relation \"{name}\" violates not-null constraint");
         return Err(SqlError::new(sqlstate::NOT_NULL_VIOLATION, message));
