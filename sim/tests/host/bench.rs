@@ -1,7 +1,7 @@
 //! A small world: a broker, a database with its standby, two hosts of the counter, somebody outside, a client.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -54,11 +54,7 @@ pub struct Bench {
     log: SimLog,
     http: SimHttp,
     seen: Rc<RefCell<Seen>>,
-    running: Running,
 }
-
-/// The hosts whose processes are running, and have not come to their end by themselves.
-pub type Running = Rc<RefCell<BTreeMap<NodeIndex, Rc<StoreHost<Counter>>>>>;
 
 /// An input position.
 #[derive(Clone, Copy, Debug)]
@@ -137,13 +133,12 @@ impl Bench {
         let outside = Rc::new(Outside::default());
         let counters = [Rc::<HostCounters>::default(), Rc::default()];
         let client: Rc<RefCell<Option<Node>>> = Rc::default();
-        let running = Running::default();
 
         let mut programs: Vec<(&str, Program)> =
             vec![("kafka/0", broker()), ("postgres/counter", primary(&disk))];
         for (place, name) in ["notification/1", "notification/2"].into_iter().enumerate() {
             let alive = place < hosts;
-            let host = host_program(&directory, &settings, counters[place].clone(), &running);
+            let host = host_program(&directory, &settings, counters[place].clone());
             programs
                 .push((name, if alive { host } else { Rc::new(|_| std::future::pending().boxed_local()) }));
         }
@@ -168,7 +163,7 @@ impl Bench {
         let client = client.borrow().clone().expect("every node has started by now");
         let log = sim_log(&client);
         let http = SimHttp::new(client, directory);
-        Self { world, outside, counters, disk, log, http, seen, running }
+        Self { world, outside, counters, disk, log, http, seen }
     }
 
     pub async fn wait_us(&self, us: u64) {
@@ -222,15 +217,13 @@ impl Bench {
         }
     }
 
-    /// Asks a host to end, waits until it has, and ends its process. How long it took, seconds.
+    /// Asks a host to end and waits until it has. How long it took, seconds.
     pub async fn stop(&self, host: NodeIndex) -> u64 {
         let begun = self.world.now_ns();
-        let running = self.running.borrow().get(&host).cloned();
-        running.expect("it is running").shut_down();
-        while self.running.borrow().contains_key(&host) {
+        self.world.ask_to_stop(host, 0);
+        while self.world.is_running(host) {
             self.wait_us(10_000).await;
         }
-        self.world.kill(host);
         (self.world.now_ns() - begun).unsigned_abs() / 1_000_000_000
     }
 
@@ -446,13 +439,8 @@ fn sim_log(node: &Node) -> SimLog {
     SimLog::new(node.clone(), Rc::new(vec![KAFKA]), settings)
 }
 
-fn host_program(
-    directory: &Directory,
-    settings: &HostSettings,
-    counters: Rc<HostCounters>,
-    running: &Running,
-) -> Program {
-    let (directory, settings, running) = (directory.clone(), settings.clone(), running.clone());
+fn host_program(directory: &Directory, settings: &HostSettings, counters: Rc<HostCounters>) -> Program {
+    let (directory, settings) = (directory.clone(), settings.clone());
     Rc::new(move |node| {
         let database = DatabaseNodes { primary: POSTGRES, standby: Some(STANDBY) };
         let ports = Ports {
@@ -464,11 +452,12 @@ fn host_program(
             http: Rc::new(SimHttp::new(node.clone(), directory.clone())),
         };
         let host = StoreHost::new(Counter, &node.name, ports, settings.clone(), counters.clone());
-        let (running, index) = (running.clone(), node.index);
-        running.borrow_mut().insert(index, host.clone());
         async move {
-            host.run().await;
-            running.borrow_mut().remove(&index);
+            let asked_to_stop = async {
+                node.asked_to_stop().await;
+                host.shut_down();
+            };
+            futures::future::join(host.clone().run(), asked_to_stop).await;
         }
         .boxed_local()
     })

@@ -1,6 +1,7 @@
 //! An orderly end: nothing is lost, nothing is done twice, and the other instance goes on at once.
 
 use serde_json::json;
+use sim::world::life::End;
 
 use crate::bench::{self, Bench, HOSTS, POSTGRES, Step};
 
@@ -43,7 +44,7 @@ fn a_call_that_is_out_is_waited_for() {
         bench.wait_us(100_000).await;
         assert_eq!(bench.stop(HOSTS[0]).await, 1, "the call's own time-out, less what had passed");
         assert_eq!(bench.rows("effects"), 1, "to be asked about");
-        bench.world.restart(HOSTS[0]);
+        bench.world.start(HOSTS[0], 0);
         bench.eventually(60, "the outcome", || bench.added("a") == [100]).await;
         assert_eq!(bench.outside.seen(), ["PUT /pings/a", "GET /pings/a"]);
     });
@@ -52,7 +53,7 @@ fn a_call_that_is_out_is_waited_for() {
 #[test]
 fn an_instance_without_its_database_ends_all_the_same() {
     bench::run(1, async |bench: Bench| {
-        bench.world.kill(POSTGRES);
+        bench.world.kill(POSTGRES, 0, End::Process);
         let add = json!({ "name": "a", "by": 1 });
         let stop = async {
             bench.wait_us(1_000_000).await;
@@ -60,8 +61,8 @@ fn an_instance_without_its_database_ends_all_the_same() {
         };
         let (answer, took) = futures::future::join(bench.post("increments", "k-1", &add), stop).await;
         assert_eq!((answer.0, took), (503, 30));
-        bench.world.restart(POSTGRES);
-        bench.world.restart(HOSTS[0]);
+        bench.world.start(POSTGRES, 0);
+        bench.world.start(HOSTS[0], 0);
         bench.wait_us(5_000_000).await;
         assert_eq!(bench.post_until_decided("increments", "k-1", &add).await.1, json!({ "value": 1 }));
     });
