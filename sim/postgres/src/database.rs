@@ -13,11 +13,14 @@ use crate::locks::{LockKey, Locks};
 use crate::log::Log;
 use crate::output::{CommittedTx, Output, StoredRow};
 use crate::replay::Replay;
+use crate::serializable::Serializable;
 use crate::session::{Session, State};
 use crate::settings::Settings;
+use crate::snapshot::Versions;
 use crate::statement::types::check_types;
 use crate::table::{Bounds, TableData};
 use crate::transaction::{Flushed, Transaction, row_space};
+use crate::vacuum::Vacuum;
 
 pub struct Database {
     pub tables: Vec<TableData>,
@@ -27,12 +30,16 @@ pub struct Database {
     pub durability: Durability,
     pub checkpoint: Checkpoint,
     pub replay: Replay,
+    pub versions: Versions,
+    pub serializable: Serializable,
+    pub vacuum: Vacuum,
     /// In recovery, as a standby.
     pub read_only: bool,
     /// A failed fsync: nothing may go on.
     pub panicked: bool,
     pub error_rule: Option<ErrorRule>,
     pub last_transaction: u64,
+    pub sequence_cache: i64,
     /// Sessions whose wait has ended.
     pub ready: VecDeque<u64>,
     /// Channels notified by transactions that just became visible.
@@ -56,11 +63,15 @@ impl Database {
             disk: Disk::default(),
             durability: Durability::new(settings),
             checkpoint: Checkpoint::new(settings),
-            replay: Replay::default(),
+            replay: Replay::new(settings),
+            versions: Versions::default(),
+            serializable: Serializable::default(),
+            vacuum: Vacuum::default(),
             read_only: false,
             panicked: false,
             error_rule: None,
             last_transaction: 0,
+            sequence_cache: i64::from(settings.sequence_cache.max(1)),
             ready: VecDeque::new(),
             notices: Vec::new(),
             bounds: Bounds::default(),
@@ -104,8 +115,22 @@ impl Database {
         Ok(SpaceKey { space: row_space(table), key: KeyBytes::new(&self.scratch) })
     }
 
-    /// The row as this transaction sees it now: its own version, else the latest committed one.
+    /// The row as this transaction sees it now: its own version, else the committed one of its snapshot or the latest.
     pub fn visible<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        table: usize,
+        key: &SpaceKey,
+    ) -> Option<&'a StoredRow> {
+        match transaction.writes.get(key) {
+            Some(write) => write.row.as_ref(),
+            None if transaction.snapshot.is_some() => self.committed(transaction, table, key),
+            None => self.tables[table].get(key.key.as_slice()),
+        }
+    }
+
+    /// The row as it would be if this transaction committed now, whatever its snapshot shows.
+    pub fn latest<'a>(
         &'a self,
         transaction: &'a Transaction,
         table: usize,
@@ -123,18 +148,36 @@ impl Database {
         self.locks.release(conn, key, &mut self.ready);
     }
 
-    /// Installs a transaction's changes: from here on everybody sees them. Gives the versions before.
-    pub fn install(&mut self, flushed: &Flushed, mut replaced: impl FnMut(Replaced)) {
+    /// Installs a transaction's changes: from here on new snapshots see them.
+    pub fn install(&mut self, flushed: &Flushed) {
+        self.versions.advance();
         for (table, key, change) in flushed.placed() {
-            let before = self.tables[table].apply(key.clone(), change.after(), &mut self.scratch);
-            replaced((table, key.clone(), before));
+            self.install_row(table, key, change.after());
         }
+    }
+
+    /// As [`Self::install`], and gives the versions before.
+    pub fn install_undoably(&mut self, flushed: &Flushed) -> Vec<Replaced> {
+        self.versions.advance();
+        let placed = flushed.placed();
+        placed
+            .map(|(table, key, change)| (table, key.clone(), self.install_row(table, key, change.after())))
+            .collect()
+    }
+
+    pub fn install_row(&mut self, table: usize, key: &KeyBytes, new: Option<StoredRow>) -> Option<StoredRow> {
+        let before = self.tables[table].apply(key.clone(), new, &mut self.scratch);
+        if self.versions.has_open() {
+            self.versions.keep(table, key, before.clone());
+        }
+        before
     }
 
     /// Says that a visible transaction is committed.
     pub fn tell(&mut self, flushed: Flushed, out: &mut Vec<Output>) {
         let Flushed { transaction, timeline, lsn, now_ns, changes, .. } = flushed;
         self.log.told = lsn;
+        self.vacuum.changed(lsn, &changes);
         out.push(Output::CommittedTx(CommittedTx { transaction, timeline, lsn, now_ns, changes }));
     }
 
@@ -148,6 +191,12 @@ impl Database {
         transaction.writes.clear();
         transaction.notifies.clear();
         transaction.listens.clear();
+        if let Some(snapshot) = transaction.snapshot.take() {
+            self.versions.close(snapshot);
+        }
+        if let Some(node) = transaction.serializable.take() {
+            self.serializable.aborted(node);
+        }
         session.state = state;
     }
 }

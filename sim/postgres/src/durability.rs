@@ -95,6 +95,7 @@ impl Database {
             now_ns: flushed.now_ns,
             changes: flushed.changes.clone(),
             told: self.log.told,
+            removed: None,
             sequences: sequences.collect(),
         });
         if self.durability.level == SynchronousCommit::Off {
@@ -112,8 +113,7 @@ impl Database {
     /// Visible and told of, though only in memory.
     fn leave_to_wal_writer(&mut self, now_ns: u64, flushed: Flushed, out: &mut Vec<Output>) {
         let Flushed { transaction, timeline, lsn, .. } = flushed;
-        let mut rows = Vec::with_capacity(flushed.changes.len());
-        self.install(&flushed, |replaced| rows.push(replaced));
+        let rows = self.install_undoably(&flushed);
         self.durability.unflushed.push_back(Undo { lost: CommitLost { transaction, timeline, lsn }, rows });
         self.tell(flushed, out);
         if self.disk.wal_writer.is_none() {
@@ -186,7 +186,7 @@ impl Database {
         self.durability.commits.front().filter(|pending| pending.flushed.lsn <= durable)?;
         let first = self.durability.commits.pop_front()?;
         if !first.visible {
-            self.install(&first.flushed, drop);
+            self.install(&first.flushed);
         }
         self.tell(first.flushed, out);
         Some(first.conn)
@@ -198,7 +198,7 @@ impl Database {
         let Some(position) = commits.iter().position(|pending| pending.flushed.lsn == lsn) else { return };
         let Some(mut pending) = commits.remove(position) else { return };
         if !pending.visible {
-            self.install(&pending.flushed, drop);
+            self.install(&pending.flushed);
         }
         pending.visible = true;
         pending.conn = None;

@@ -14,6 +14,7 @@ pub mod sqlstate {
     pub const NO_ACTIVE_SQL_TRANSACTION: &str = "25P01";
     pub const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
     pub const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: &str = "25P03";
+    pub const SERIALIZATION_FAILURE: &str = "40001";
     pub const DEADLOCK_DETECTED: &str = "40P01";
     pub const DATATYPE_MISMATCH: &str = "42804";
     pub const SYNTAX_ERROR: &str = "42601";
@@ -53,6 +54,17 @@ impl SqlError {
     pub fn read_only(command: &str) -> Self {
         let message = format!("cannot execute {command} in a read-only transaction");
         Self::new(sqlstate::READ_ONLY_SQL_TRANSACTION, message)
+    }
+
+    #[cold]
+    pub fn concurrent_update() -> Self {
+        Self::new(sqlstate::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+    }
+
+    #[cold]
+    pub fn dangerous_structure() -> Self {
+        let message = "could not serialize access due to read/write dependencies among transactions";
+        Self::new(sqlstate::SERIALIZATION_FAILURE, message)
     }
 
     #[cold]

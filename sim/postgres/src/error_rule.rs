@@ -63,7 +63,7 @@ impl ErrorRule {
         let mut count: u64 = 0;
         let strikes = Box::new(move || {
             count += 1;
-            count % n == 0
+            count.is_multiple_of(n)
         });
         Self { sqlstate, statements: Vec::new(), tables: Vec::new(), strikes }
     }

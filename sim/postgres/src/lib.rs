@@ -18,14 +18,18 @@ mod key;
 mod locks;
 mod log;
 mod output;
+mod overlay;
 mod replay;
+mod serializable;
 mod server;
 mod session;
 mod settings;
+mod snapshot;
 mod statement;
 mod table;
 mod told;
 mod transaction;
+mod vacuum;
 
 pub use error_rule::{ErrorRule, StatementKind};
 pub use output::{Change, ChangeKind, CommitLost, CommittedTx, Lsn, Output, StoredRow, WalAck, WalRecord};

@@ -153,7 +153,8 @@ impl Log {
 
     /// Commits told of that are not in the survivor's past, each reported once.
     pub fn report_lost(&mut self, survivor: &Self, out: &mut Vec<Output>) {
-        for record in self.retained.iter().filter(|record| record.lsn <= self.told) {
+        let told = self.retained.iter().filter(|record| record.lsn <= self.told);
+        for record in told.filter(|record| record.removed.is_none()) {
             let WalRecord { transaction, timeline, lsn, .. } = *record;
             if !survivor.contains(WalPosition { timeline, lsn }) {
                 out.push(Output::CommitLost(CommitLost { transaction, timeline, lsn }));

@@ -123,6 +123,8 @@ pub struct WalRecord {
     pub(crate) told: Lsn,
     /// How far sequences are logged, by position of their table: they run ahead of the log by up to 32.
     pub(crate) sequences: Vec<(usize, i64)>,
+    /// Not a commit: VACUUM has removed what commits up to there had replaced.
+    pub(crate) removed: Option<Lsn>,
 }
 
 impl WalRecord {

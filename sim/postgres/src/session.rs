@@ -1,6 +1,7 @@
 //! One session: its transaction's state, the pipeline under way, and what it waits for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use host::ports::store::{Reply, Row, Statement};
 
@@ -28,6 +29,8 @@ pub struct Session {
     /// Deadlines of this session in the server's queue.
     pub armed: Vec<(u64, Timer)>,
     pub listening: Vec<&'static str>,
+    /// Values of sequences that the session has taken and not used, by table.
+    pub sequences: BTreeMap<usize, Range<i64>>,
     /// Channels to tell of when the session is idle, each once.
     pub notified: Vec<&'static str>,
     /// The session has ended while its commit waited to be durable.
@@ -52,8 +55,8 @@ pub struct Progress {
     pub rows: Vec<Row>,
     /// The lock waited for was granted just now, on a row that may have gone meanwhile.
     pub granted: bool,
-    /// The statement has begun, and waited.
-    pub waited: bool,
+    /// When the statement began, if it has waited. Statements that do not wait take no time.
+    pub began_ns: Option<u64>,
 }
 
 pub enum Wait {
@@ -68,6 +71,7 @@ pub enum Wait {
 pub enum Timer {
     Deadlock,
     Lock,
+    Statement,
     IdleInTransaction,
 }
 
@@ -88,7 +92,7 @@ impl Pipeline {
         self.next += 1;
         self.progress.cursor = 0;
         self.progress.granted = false;
-        self.progress.waited = false;
+        self.progress.began_ns = None;
     }
 }
 

@@ -26,9 +26,15 @@ pub struct Settings {
     pub max_connections: usize,
     pub deadlock_timeout_ms: u64,
     pub lock_timeout_ms: u64,
+    /// From a statement's beginning; COMMIT's wait for the standby is not counted.
+    pub statement_timeout_ms: u64,
     pub idle_in_transaction_session_timeout_ms: u64,
     /// How often the WAL writer flushes what `synchronous_commit = off` left to it.
     pub wal_writer_delay_ms: u64,
+    /// How long a standby puts off the removal of rows that a snapshot there still sees.
+    pub max_standby_streaming_delay_ms: u64,
+    /// `CACHE` of all sequences (CREATE SEQUENCE): how many values a session takes at a time.
+    pub sequence_cache: u32,
     /// A restart replays what was written since the last checkpoint.
     pub checkpoint_timeout_ms: u64,
 }
@@ -42,8 +48,11 @@ impl Default for Settings {
             max_connections: 100,
             deadlock_timeout_ms: 1_000,
             lock_timeout_ms: 0,
+            statement_timeout_ms: 0,
             idle_in_transaction_session_timeout_ms: 0,
             wal_writer_delay_ms: 200,
+            max_standby_streaming_delay_ms: 30_000,
+            sequence_cache: 1,
             checkpoint_timeout_ms: 300_000,
         }
     }

@@ -82,12 +82,14 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    pub fn next(&mut self) -> i64 {
-        self.last += 1;
+    /// Hands out that many values, and says the first.
+    pub fn next_block(&mut self, count: i64) -> i64 {
+        let first = self.last + 1;
+        self.last += count;
         if self.last > self.logged {
             self.logged = self.last + SEQUENCE_LOG_VALUES;
         }
-        self.last
+        first
     }
 
     /// What the next log record says of it.

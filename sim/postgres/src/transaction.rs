@@ -1,22 +1,27 @@
 //! One transaction: what it wrote and nobody else sees yet, which locks it holds, whom it will notify.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use host::ports::store::Table;
+use host::ports::store::{Isolation, Table};
 
 use crate::key::{KeyBytes, SpaceKey, SpaceMap};
 use crate::locks::LockKey;
 use crate::output::{Change, ChangeKind, CommittedTx, Lsn, StoredRow};
-use crate::table::{Bounds, Path, TableData, position};
+use crate::serializable::NodeId;
+use crate::snapshot::Snapshot;
+use crate::table::TableData;
 
 /// A session's current transaction. Reused by the next one, with its allocations.
-#[derive(Default)]
 pub struct Transaction {
     pub id: u64,
     pub began_ns: u64,
     /// Began in recovery, and stays read-only (26.4.2).
     pub read_only: bool,
+    pub isolation: Isolation,
+    /// Above READ COMMITTED, from the first statement that looks at rows.
+    pub snapshot: Option<Snapshot>,
+    /// Under SERIALIZABLE, together with the snapshot.
+    pub serializable: Option<NodeId>,
     pub writes: Writes,
     /// In the order of acquiring. A key may be here twice.
     pub locks: Vec<LockKey>,
@@ -25,6 +30,24 @@ pub struct Transaction {
     pub listens: Vec<&'static str>,
     /// Sessions that wait for the outcome of this transaction.
     pub waiters: Vec<u64>,
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            began_ns: 0,
+            read_only: false,
+            isolation: Isolation::ReadCommitted,
+            snapshot: None,
+            serializable: None,
+            writes: Writes::default(),
+            locks: Vec::new(),
+            notifies: Vec::new(),
+            listens: Vec::new(),
+            waiters: Vec::new(),
+        }
+    }
 }
 
 /// Uncommitted changes, in the order of first writing.
@@ -139,39 +162,5 @@ impl<'a> TableWrites<'a> {
     pub fn iter(self) -> impl Iterator<Item = (&'a KeyBytes, &'a Write)> {
         let rows = self.writes.rows.iter().filter(move |(key, _)| table_of(key) == self.table);
         rows.map(|(key, write)| (&key.key, write))
-    }
-
-    /// Own rows within the bounds, in the order of the path. Rows of a transaction are few: they are looked
-    /// through.
-    fn within(self, data: &TableData, path: Path, bounds: &Bounds) -> Vec<(Vec<u8>, &'a StoredRow)> {
-        let mut found = Vec::new();
-        let mut scratch = Vec::new();
-        for row in self.iter().filter_map(|(_, write)| write.row.as_ref()) {
-            if position(data.table, path, row, &mut scratch).is_some() && bounds.contain(&scratch) {
-                found.push((scratch.clone(), row));
-            }
-        }
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        found
-    }
-
-    /// Rows as the transaction sees them: the committed ones that it did not write, and its own, in order.
-    pub fn merge(
-        self,
-        data: &'a TableData,
-        path: Path,
-        bounds: &'a Bounds,
-    ) -> impl Iterator<Item = &'a StoredRow> {
-        let written: BTreeSet<&[u8]> = self.iter().map(|(key, _)| key.as_slice()).collect();
-        let mut own = self.within(data, path, bounds).into_iter().peekable();
-        let mut committed =
-            data.walk(path, bounds).filter(move |(_, key, _)| !written.contains(key)).peekable();
-        std::iter::from_fn(move || match (committed.peek(), own.peek()) {
-            (Some((theirs, ..)), Some((mine, _))) if *theirs > mine.as_slice() => {
-                own.next().map(|(_, row)| row)
-            }
-            (Some(_), _) => committed.next().map(|(.., row)| row),
-            (None, _) => own.next().map(|(_, row)| row),
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! The store: sessions on a relational database, by fixed statements instead of SQL text.
 //!
-//! The behaviour is PostgreSQL's at READ COMMITTED: each statement sees what was committed before it began,
-//! row locks queue, an error aborts the transaction. `live` maps every [`Statement`] to one fixed SQL
+//! The behaviour is PostgreSQL's: row locks queue, an error aborts the transaction; what a statement sees, the
+//! [`Isolation`] says. `live` maps every [`Statement`] to one fixed SQL
 //! statement; the simulator to its own engine; one suite judges both.
 
 use std::sync::Arc;
@@ -68,7 +68,13 @@ pub struct Index {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
+    /// Each statement sees what was committed before it began.
     ReadCommitted,
+    /// All statements see what was committed before the first of them; who changes or locks a row that was
+    /// changed since gets 40001.
+    RepeatableRead,
+    /// As before, and 40001 where there is no serial order of the transactions, perhaps only at COMMIT.
+    Serializable,
 }
 
 /// Strength of a row lock.

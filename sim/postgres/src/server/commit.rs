@@ -8,6 +8,7 @@ use host::ports::store::Reply;
 use super::Server;
 use crate::database::Database;
 use crate::durability::Logged;
+use crate::error::SqlError;
 use crate::output::Output;
 use crate::session::{Session, State, Step, Wait};
 use crate::transaction::Flushed;
@@ -20,29 +21,32 @@ impl Database {
         conn: u64,
         session: &mut Session,
         out: &mut Vec<Output>,
-    ) -> Step {
+    ) -> Result<Step, SqlError> {
         if session.state == State::Failed {
             session.state = State::Idle;
-            return Step::Done(Reply::RolledBack);
+            return Ok(Step::Done(Reply::RolledBack));
+        }
+        if let Some(node) = session.transaction.serializable {
+            self.serializable.prepare(node)?;
         }
         let (changes, places) = session.transaction.writes.take(&self.tables);
         if changes.is_empty() {
             self.finish(conn, session);
-            return Step::Done(Reply::Committed);
+            return Ok(Step::Done(Reply::Committed));
         }
         let (transaction, began_ns) = (session.transaction.id, session.transaction.began_ns);
         let (timeline, lsn) = (self.log.timeline, self.log.lsn.next());
         let flushed = Flushed { transaction, timeline, lsn, now_ns: began_ns, changes, places };
         match self.log_commit(now_ns, conn, flushed, out) {
-            Logged::Queued => return Step::Wait(Wait::Commit(lsn)),
+            Logged::Queued => return Ok(Step::Wait(Wait::Commit(lsn))),
             Logged::Durable(flushed) => {
-                self.install(&flushed, drop);
+                self.install(&flushed);
                 self.tell(flushed, out);
             }
             Logged::LeftToWalWriter => {}
         }
         self.finish(conn, session);
-        Step::Done(Reply::Committed)
+        Ok(Step::Done(Reply::Committed))
     }
 
     /// The transaction is visible, or had nothing to show.
@@ -54,6 +58,9 @@ impl Database {
             }
         }
         self.notices.append(&mut transaction.notifies);
+        if let Some(node) = transaction.serializable.take() {
+            self.serializable.committed(node, self.versions.latest());
+        }
         self.end(conn, session, State::Idle);
     }
 }

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use super::{Life, Server, ServerRole};
 use crate::log::Log;
 use crate::output::{CommittedTx, Lsn, Output};
-use crate::replay::Replay;
 
 /// Each timeline numbers its transactions from here on, so that no id is used on two of them.
 const TRANSACTIONS_PER_TIMELINE: u64 = 1 << 40;
@@ -28,6 +27,7 @@ impl Server {
             database.replay.receive(now_ns, record);
         }
         database.replay_all();
+        database.versions.advance_to(database.log.lsn);
         database.log.fork();
         let timeline = database.log.timeline;
         let first = u64::from(timeline - 1) * TRANSACTIONS_PER_TIMELINE;
@@ -62,7 +62,7 @@ impl Server {
         let flushed = theirs.log.flushed;
         for pending in theirs.durability.commits.iter().filter(|pending| pending.flushed.lsn <= flushed) {
             if !pending.visible {
-                mine.install(&pending.flushed, drop);
+                mine.install(&pending.flushed);
             }
             untold.push_back(CommittedTx::from(&pending.flushed));
         }
@@ -70,7 +70,8 @@ impl Server {
             data.sequence.crash();
         }
         mine.log = Log::continuing(&theirs.log);
-        mine.replay = Replay::at(flushed, mine.replay.delay_ns, untold);
+        mine.replay.restart_at(flushed, untold);
+        mine.versions.advance_to(flushed);
         mine.durability.commits.clear();
         mine.durability.acked = Lsn(0);
         mine.last_transaction = theirs.last_transaction;

@@ -38,7 +38,7 @@ impl Server {
         match self.role {
             ServerRole::Primary => self.release_commits(now_ns, out),
             ServerRole::Standby => {
-                self.database.replay(now_ns);
+                self.apply(now_ns, out);
                 out.push(Output::AckWal(self.database.wal_status()));
             }
         }

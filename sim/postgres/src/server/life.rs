@@ -3,6 +3,7 @@
 use super::{Life, Server, ServerRole};
 use crate::error::{SqlError, sqlstate};
 use crate::output::{Lsn, Output};
+use crate::serializable::Serializable;
 use crate::session::Wait;
 
 impl Server {
@@ -18,6 +19,8 @@ impl Server {
         database.locks.clear();
         database.ready.clear();
         database.notices.clear();
+        database.versions.crash();
+        database.serializable = Serializable::default();
         database.disk.crash();
         database.lose_unflushed(out);
         for data in &mut database.tables {
@@ -56,7 +59,7 @@ impl Server {
                 }
                 self.release_commits(now_ns, out);
             }
-            ServerRole::Standby => self.database.replay(now_ns),
+            ServerRole::Standby => self.apply(now_ns, out),
         }
     }
 

@@ -197,7 +197,7 @@ impl Server {
         let timer =
             self.timers.first().map(|(deadline, conn, timer)| (*deadline, Due::Session(*conn, *timer)));
         let disk = &self.database.disk;
-        let replay = if self.life == Life::Running { self.database.replay.due_ns() } else { None };
+        let replay = if self.life == Life::Running { self.database.replay_due_ns() } else { None };
         let others = [
             self.recovered_ns.map(|due| (due, Due::Recovery)),
             disk.flush.map(|flush| (flush.due_ns, Due::Flush)),

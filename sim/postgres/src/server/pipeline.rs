@@ -61,7 +61,7 @@ fn advance(database: &mut Database, session: &mut Session, now_ns: u64, conn: u6
         let result = match run_on(database, session, &mut pipeline, now_ns, conn, out) {
             Ok(None) => Ok(pipeline.replies),
             Ok(Some(wait)) => {
-                pipeline.progress.waited = true;
+                pipeline.progress.began_ns.get_or_insert(now_ns);
                 session.wait = Some(wait);
                 session.pipeline = Some(pipeline);
                 return;
@@ -116,14 +116,14 @@ fn run_on(
     while let Some(statement) = pipeline.statements.get_mut(pipeline.next) {
         check_state(session.state, statement)?;
         if let Some(rule) = &mut database.error_rule
-            && !pipeline.progress.waited
+            && pipeline.progress.began_ns.is_none()
             && let Some(error) = rule.on_statement(statement)
         {
             return Err(error);
         }
         let step = match statement {
             Statement::Begin(isolation) => Step::Done(begin(database, session, *isolation, now_ns)?),
-            Statement::Commit => database.commit(now_ns, conn, session, out),
+            Statement::Commit => database.commit(now_ns, conn, session, out)?,
             Statement::Rollback => {
                 database.end(conn, session, State::Idle);
                 Step::Done(Reply::RolledBack)
@@ -133,8 +133,8 @@ fn run_on(
             }
             statement => {
                 let progress = &mut pipeline.progress;
-                let transaction = &mut session.transaction;
-                execute(database, &mut Actor { conn, transaction, progress }, statement)?
+                let Session { transaction, sequences, .. } = session;
+                execute(database, &mut Actor { conn, transaction, sequences, progress }, statement)?
             }
         };
         match step {
@@ -174,12 +174,16 @@ fn begin(
     isolation: Isolation,
     now_ns: u64,
 ) -> Result<Reply, SqlError> {
-    let Isolation::ReadCommitted = isolation;
+    if isolation == Isolation::Serializable && database.read_only {
+        let message = "cannot use serializable mode in a hot standby";
+        return Err(SqlError::new(sqlstate::FEATURE_NOT_SUPPORTED, message));
+    }
     database.last_transaction += 1;
     session.state = State::Open;
     session.transaction.id = database.last_transaction;
     session.transaction.began_ns = now_ns;
     session.transaction.read_only = database.read_only;
+    session.transaction.isolation = isolation;
     Ok(Reply::Begun { transaction: database.last_transaction, now: timestamp(now_ns) })
 }
 

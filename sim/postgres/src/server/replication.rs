@@ -4,6 +4,7 @@
 use host::ports::store::StoreError;
 
 use super::{Life, Server, ServerRole};
+use crate::error::sqlstate;
 use crate::output::{Lsn, Output, WalAck, WalPosition, WalRecord};
 
 impl Server {
@@ -23,9 +24,9 @@ impl Server {
             if database.panicked {
                 return self.panic(now_ns, out);
             }
-            database.replay(now_ns);
+            self.apply(now_ns, out);
         }
-        out.push(Output::AckWal(database.wal_status()));
+        out.push(Output::AckWal(self.database.wal_status()));
     }
 
     /// On the primary: how far the standby has come.
@@ -89,9 +90,34 @@ impl Server {
     /// On the standby: applies what is due, and says how far it has come.
     pub(super) fn replay(&mut self, now_ns: u64, out: &mut Vec<Output>) {
         let before = self.database.replay.applied;
-        self.database.replay(now_ns);
+        self.apply(now_ns, out);
         if self.database.replay.applied != before {
             out.push(Output::AckWal(self.database.wal_status()));
+        }
+    }
+
+    /// Applies what is due. Sessions whose snapshots have held it up for too long end with 40001 (26.4.2).
+    pub(super) fn apply(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        while let Some(removed) = self.database.replay(now_ns) {
+            let sessions = self.sessions.iter();
+            let conflicting = sessions.filter(|(_, session)| {
+                session.transaction.snapshot.is_some_and(|snapshot| snapshot.is_before(removed))
+            });
+            for conn in conflicting.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+                self.end_session(conn, sqlstate::SERIALIZATION_FAILURE, out);
+            }
+        }
+    }
+
+    /// On the primary: VACUUM, or what autovacuum does from time to time. Nothing is left to remove here, since
+    /// old versions are dropped with the last snapshot that sees them; but standbys have to follow.
+    pub fn vacuum(&mut self, now_ns: u64, out: &mut Vec<Output>) {
+        if self.life != Life::Running || self.role != ServerRole::Primary {
+            return;
+        }
+        self.database.log_removal(now_ns, out);
+        if self.database.panicked {
+            self.panic(now_ns, out);
         }
     }
 

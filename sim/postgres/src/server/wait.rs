@@ -1,4 +1,4 @@
-//! Waits that end without what was waited for: deadlocks (manual 13.3.4), lock_timeout and
+//! Waits that end without what was waited for: deadlocks (manual 13.3.4), lock_timeout, statement_timeout and
 //! idle_in_transaction_session_timeout (20.11).
 
 use std::collections::BTreeSet;
@@ -18,21 +18,24 @@ impl Server {
             Some(Wait::Commit(_)) => return,
             None if session.state == State::Idle => return,
             None => {
-                let idle = (Timer::IdleInTransaction, settings.idle_in_transaction_session_timeout_ms);
-                ([Some(idle), None], None)
+                let idle_ms = settings.idle_in_transaction_session_timeout_ms;
+                ([Some((Timer::IdleInTransaction, now_ns, idle_ms)), None, None], None)
             }
             Some(wait) => {
-                let deadlock = (Timer::Deadlock, settings.deadlock_timeout_ms);
-                let lock = (Timer::Lock, settings.lock_timeout_ms);
+                let progress = session.pipeline.as_ref().map(|pipeline| &pipeline.progress);
+                let began_ns = progress.and_then(|progress| progress.began_ns).unwrap_or(now_ns);
+                let deadlock = (Timer::Deadlock, now_ns, settings.deadlock_timeout_ms);
+                let lock = (Timer::Lock, now_ns, settings.lock_timeout_ms);
+                let statement = (Timer::Statement, began_ns, settings.statement_timeout_ms);
                 let holder = match wait {
                     Wait::Transaction(holder) => Some(*holder),
                     Wait::Lock(_) | Wait::Commit(_) => None,
                 };
-                ([Some(deadlock), Some(lock)], holder)
+                ([Some(deadlock), Some(lock), Some(statement)], holder)
             }
         };
-        for (timer, after_ms) in timers.into_iter().flatten().filter(|(_, after_ms)| *after_ms > 0) {
-            let deadline = now_ns + after_ms * NS_PER_MS;
+        for (timer, from_ns, after_ms) in timers.into_iter().flatten().filter(|timer| timer.2 > 0) {
+            let deadline = from_ns + after_ms * NS_PER_MS;
             session.armed.push((deadline, timer));
             self.timers.insert((deadline, conn, timer));
         }
@@ -55,6 +58,10 @@ impl Server {
             Timer::Lock => {
                 let message = "canceling statement due to lock timeout";
                 self.fail(conn, SqlError::new(sqlstate::LOCK_NOT_AVAILABLE, message), out);
+            }
+            Timer::Statement => {
+                let message = "canceling statement due to statement timeout";
+                self.fail(conn, SqlError::new(sqlstate::QUERY_CANCELED, message), out);
             }
             Timer::IdleInTransaction => {
                 self.close(conn);

@@ -24,10 +24,12 @@ impl Database {
         };
         while let Some(key) = keys.get(actor.progress.cursor) {
             let key = self.primary_key(table, key)?;
+            self.note_row_read(actor.transaction, table, &key)?;
             if self.is_missing(actor, table, &key) {
                 actor.progress.cursor += 1;
                 continue;
             }
+            self.check_unchanged(actor.transaction, table, &key)?;
             if !self.acquire(actor, &key, strength) {
                 match wait {
                     LockWait::Wait => {

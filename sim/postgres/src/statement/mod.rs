@@ -1,11 +1,15 @@
-//! Statements inside a transaction, by what they do to rows (manual 13.2.1: READ COMMITTED).
+//! Statements inside a transaction, by what they do to rows (manual 13.2).
 
+mod dependency;
 mod lock;
 mod read;
 pub mod types;
 mod write;
 
-use host::ports::store::Statement;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use host::ports::store::{Isolation, Statement};
 
 use crate::database::Database;
 use crate::error::SqlError;
@@ -16,6 +20,8 @@ use crate::transaction::Transaction;
 pub struct Actor<'a> {
     pub conn: u64,
     pub transaction: &'a mut Transaction,
+    /// Values of sequences that the session holds.
+    pub sequences: &'a mut BTreeMap<usize, Range<i64>>,
     pub progress: &'a mut Progress,
 }
 
@@ -30,6 +36,9 @@ pub fn execute(
         && let Some(command) = writing_command(statement)
     {
         return Err(SqlError::read_only(command));
+    }
+    if actor.transaction.isolation != Isolation::ReadCommitted {
+        database.enter(actor.transaction)?;
     }
     match statement {
         Statement::Get { table, keys } => database.get(actor, table, keys).map(Step::Done),

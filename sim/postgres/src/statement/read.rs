@@ -1,8 +1,9 @@
-//! Get, Scan, Count: the latest committed rows and the transaction's own, never anybody else's uncommitted ones.
+//! Get, Scan, Count: committed rows (the latest, or those of the snapshot) and the transaction's own, never
+//! anybody else's uncommitted ones.
 //!
 //! A NULL in a prefix matches NULLs (IS NOT DISTINCT FROM).
 
-use host::ports::store::{Key, Reply, Scan, Table, Value};
+use host::ports::store::{Key, Reply, Row, Scan, Table, Value};
 
 use super::Actor;
 use crate::database::Database;
@@ -16,6 +17,7 @@ impl Database {
         let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
             let key = self.primary_key(table, key)?;
+            self.note_row_read(actor.transaction, table, &key)?;
             rows.extend(self.visible(actor.transaction, table, &key).map(|row| row.to_vec()));
         }
         Ok(Reply::Rows(rows))
@@ -31,15 +33,17 @@ impl Database {
         compares(scan.table, path, scan.prefix.iter().chain(&scan.up_to))?;
         self.bounds.set(&scan.prefix, scan.after.as_deref(), scan.up_to.as_ref());
         let data = &self.tables[table];
-        let rows = match actor.transaction.writes.table(table) {
+        let rows: Vec<Row> = match self.overlay(actor.transaction, table) {
             None => {
                 let walk = data.walk(path, &self.bounds).take(scan.limit);
                 walk.map(|(.., row)| row.to_vec()).collect()
             }
-            Some(own) => {
-                own.merge(data, path, &self.bounds).take(scan.limit).map(|row| row.to_vec()).collect()
+            Some(overlay) => {
+                overlay.merge(data, path, &self.bounds).take(scan.limit).map(|row| row.to_vec()).collect()
             }
         };
+        let last = rows.last().filter(|_| rows.len() == scan.limit).map(Vec::as_slice);
+        self.note_range_read(actor.transaction, table, path, last)?;
         Ok(Reply::Rows(rows))
     }
 
@@ -56,10 +60,11 @@ impl Database {
         compares(declared, path, prefix)?;
         self.bounds.set(prefix, None, None);
         let data = &self.tables[table];
-        let count = match actor.transaction.writes.table(table) {
+        let count = match self.overlay(actor.transaction, table) {
             None => data.count(path, &self.bounds),
-            Some(own) => own.merge(data, path, &self.bounds).count(),
+            Some(overlay) => overlay.merge(data, path, &self.bounds).count(),
         };
+        self.note_range_read(actor.transaction, table, path, None)?;
         Ok(Reply::Count(count as u64))
     }
 }

@@ -1,7 +1,8 @@
 //! Insert, UpdateIf, DeleteIf (manual 13.2.1, and INSERT's ON CONFLICT in part VI).
 //!
 //! An update looks at the latest committed row first: where that does not match, it neither waits nor locks.
-//! Where it matches and is locked, it waits, and looks again at what the other transaction left.
+//! Where it matches and is locked, it waits, and looks again at what the other transaction left. Above READ
+//! COMMITTED it looks at its snapshot, and what has changed since is 40001.
 
 use host::ports::store::{Key, OnConflict, Reply, Row, Table, Value};
 
@@ -28,7 +29,7 @@ impl Database {
         let table = self.table(declared)?;
         check::columns(declared, row, on_conflict)?;
         if declared.serial && row[0] == Value::Null {
-            row[0] = Value::Int(self.tables[table].sequence.next());
+            row[0] = Value::Int(self.next_value(actor, table));
         }
         check::values(declared, row)?;
         self.scratch.clear();
@@ -37,7 +38,14 @@ impl Database {
         if let Some(writer) = self.locks.writer(&key).filter(|writer| *writer != actor.conn) {
             return Ok(Step::Wait(Wait::Transaction(writer)));
         }
-        if self.visible(actor.transaction, table, &key).is_some() {
+        let exists = self.latest(actor.transaction, table, &key).is_some();
+        if !exists || on_conflict == OnConflict::Error {
+            self.note_write(actor.transaction, table, &key, None, Some(row))?;
+        }
+        if exists {
+            if on_conflict != OnConflict::Error {
+                self.check_unchanged(actor.transaction, table, &key)?;
+            }
             return match on_conflict {
                 OnConflict::Error => Err(SqlError::unique(&format!("{}_pkey", declared.name))),
                 OnConflict::DoNothing => Ok(Step::Done(self.nothing_inserted(actor, &key))),
@@ -48,10 +56,13 @@ impl Database {
         match self.check_unique(actor, table, &key, None, row) {
             Unique::Free => {}
             Unique::Busy(writer) => return Ok(Step::Wait(Wait::Transaction(writer))),
-            Unique::Taken(_) if on_conflict == OnConflict::DoNothing => {
+            Unique::Taken { holder, .. } if on_conflict == OnConflict::DoNothing => {
+                if let Some(holder) = holder {
+                    self.check_unchanged(actor.transaction, table, &holder)?;
+                }
                 return Ok(Step::Done(self.nothing_inserted(actor, &key)));
             }
-            Unique::Taken(index) => return Err(SqlError::unique(index)),
+            Unique::Taken { index, .. } => return Err(SqlError::unique(index)),
         }
         if !self.acquire(actor, &key, Strength::Write) {
             return Ok(self.wait_for_row(actor, key, Strength::Write));
@@ -61,6 +72,20 @@ impl Database {
         let row: StoredRow = std::mem::take(row).into();
         actor.transaction.writes.record(key, None, Some(row));
         Ok(Step::Done(Reply::Changed(1)))
+    }
+
+    /// `nextval`: with `CACHE` from the block that the session holds.
+    fn next_value(&mut self, actor: &mut Actor<'_>, table: usize) -> i64 {
+        let sequence = &mut self.tables[table].sequence;
+        if self.sequence_cache == 1 {
+            return sequence.next_block(1);
+        }
+        let held = actor.sequences.entry(table).or_default();
+        held.next().unwrap_or_else(|| {
+            let first = sequence.next_block(self.sequence_cache);
+            *held = first + 1..first + self.sequence_cache;
+            first
+        })
     }
 
     /// ON CONFLICT DO UPDATE: the latest committed row is locked, then replaced where the new value of the
@@ -99,9 +124,11 @@ impl Database {
         let table = self.table(declared)?;
         check::assignments(declared, expected, set)?;
         let key = self.primary_key(table, key)?;
+        self.note_row_read(actor.transaction, table, &key)?;
         if self.is_missing(actor, table, &key) || !self.matches(actor, table, &key, expected) {
             return Ok(Step::Done(Reply::Changed(0)));
         }
+        self.check_unchanged(actor.transaction, table, &key)?;
         if !self.acquire(actor, &key, Strength::Write) {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
@@ -126,13 +153,16 @@ impl Database {
         let table = self.table(declared)?;
         check::assignments(declared, expected, &[])?;
         let key = self.primary_key(table, key)?;
+        self.note_row_read(actor.transaction, table, &key)?;
         if self.is_missing(actor, table, &key) || !self.matches(actor, table, &key, expected) {
             return Ok(Step::Done(Reply::Changed(0)));
         }
+        self.check_unchanged(actor.transaction, table, &key)?;
         if !self.acquire(actor, &key, Strength::Write) {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
         let old = self.visible(actor.transaction, table, &key).expect("seen above").clone();
+        self.note_write(actor.transaction, table, &key, Some(&old), None)?;
         self.claim_unique(actor, table, &old);
         let committed = self.tables[table].get(key.key.as_slice());
         actor.transaction.writes.record(key, committed, None);
@@ -148,12 +178,16 @@ impl Database {
         new: StoredRow,
     ) -> Result<Step, SqlError> {
         self.check_room(table)?;
+        if actor.transaction.serializable.is_some() {
+            let old = self.visible(actor.transaction, table, &key).expect("a locked row").clone();
+            self.note_write(actor.transaction, table, &key, Some(&old), Some(&new))?;
+        }
         if self.tables[table].has_unique {
             let old = self.visible(actor.transaction, table, &key).expect("a locked row").clone();
             match self.check_unique(actor, table, &key, Some(&old), &new) {
                 Unique::Free => {}
                 Unique::Busy(writer) => return Ok(Step::Wait(Wait::Transaction(writer))),
-                Unique::Taken(index) => return Err(SqlError::unique(index)),
+                Unique::Taken { index, .. } => return Err(SqlError::unique(index)),
             }
             self.claim_unique(actor, table, &old);
             self.claim_unique(actor, table, &new);

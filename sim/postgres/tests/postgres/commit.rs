@@ -117,6 +117,30 @@ fn b25_the_last_commit_notifies_though_nobody_else_goes_on() {
 }
 
 #[test]
+fn b26_a_row_that_the_transaction_wrote_says_whether_it_committed() {
+    for reaches_the_log in [true, false] {
+        let mut world = World::with_accounts(1);
+        let a = world.session();
+        world.hold_log = true;
+        if reaches_the_log {
+            world.waits(a, vec![begin(), event("inbox", 7), Statement::Commit]);
+        } else {
+            world.ok(a, vec![begin(), event("inbox", 7)]);
+        }
+        world.disconnect(a);
+        let b = world.session();
+        let again = world.start(b, vec![begin(), event("inbox", 7)]);
+        world.release_log();
+        match world.answer(again) {
+            Ok(_) => assert!(!reaches_the_log, "the first did not happen, this one may"),
+            Err(error) => assert!(reaches_the_log && error.to_string().contains("23505")),
+        }
+        world.ok(b, vec![Statement::Rollback]);
+        world.at_rest();
+    }
+}
+
+#[test]
 fn b30_a_restart_keeps_what_was_flushed_and_nothing_else() {
     let mut world = World::with_accounts(2);
     let (a, b) = (world.session(), world.session());

@@ -73,3 +73,19 @@ fn calls_that_arrived_behind_a_deadlock_victim_are_refused_until_rollback() {
     assert_eq!(world.answer(rollback), Ok(vec![Reply::RolledBack]));
     world.at_rest();
 }
+
+#[test]
+fn b43_what_a_session_listens_to_is_gone_after_a_reconnect() {
+    let mut world = World::new();
+    let (listener, a) = (world.session(), world.session());
+    world.ok(listener, vec![Statement::Listen { channel: "outbox" }]);
+    world.disconnect(listener);
+    let again = world.session();
+    let notify = || vec![begin(), Statement::Notify { channel: "outbox" }, Statement::Commit];
+    world.ok(a, notify());
+    assert!(world.notified.is_empty());
+    world.ok(again, vec![Statement::Listen { channel: "outbox" }]);
+    world.ok(a, notify());
+    assert_eq!(world.notified, [(again, "outbox")]);
+    world.at_rest();
+}

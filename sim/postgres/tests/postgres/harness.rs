@@ -265,6 +265,10 @@ pub fn begin() -> Statement {
     Statement::Begin(Isolation::ReadCommitted)
 }
 
+pub fn begin_at(isolation: Isolation) -> Statement {
+    Statement::Begin(isolation)
+}
+
 pub fn account(id: i64, version: i64, balance: i64) -> Row {
     vec![id.into(), version.into(), balance.into()]
 }

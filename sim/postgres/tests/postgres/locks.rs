@@ -247,3 +247,44 @@ fn b23_idle_in_transaction_session_timeout_closes_the_session() {
     assert_eq!(world.primary.next_deadline(), None, "a session without transaction may rest");
     world.at_rest();
 }
+
+#[test]
+fn b23_statement_timeout_counts_from_the_beginning_of_the_statement() {
+    let settings = Settings { statement_timeout_ms: 500, lock_timeout_ms: 400, ..Settings::default() };
+    let mut world = World::with(settings);
+    let rows: Vec<_> = (1..=2).map(|id| account(id, 0, 100)).collect();
+    for server in [&mut world.primary, &mut world.standby] {
+        server.seed(&ACCOUNTS, rows.clone());
+    }
+    let (a, b, c) = (world.session(), world.session(), world.session());
+    world.ok(a, vec![begin(), for_update(1)]);
+    world.ok(b, vec![begin(), for_update(2)]);
+    let waiting = world.waits(c, vec![begin(), lock(&[1, 2], Update, Wait)]);
+    world.advance_ms(300);
+    world.ok(a, vec![Statement::Rollback]);
+    world.advance_ms(199);
+    assert!(world.is_waiting(waiting), "the second lock has its own lock_timeout");
+    world.advance_ms(1);
+    assert_eq!(world.sqlstate(waiting), "57014");
+    world.err(c, vec![get(1)], "25P02");
+    world.ok(c, vec![Statement::Rollback]);
+    let waiting = world.waits(c, vec![begin(), for_update(2)]);
+    world.advance_ms(500);
+    assert_eq!(world.sqlstate(waiting), "55P03", "lock_timeout was first");
+    world.ok(c, vec![Statement::Rollback]);
+    world.ok(b, vec![Statement::Rollback]);
+    world.at_rest();
+}
+
+#[test]
+fn b23_statement_timeout_does_not_end_the_wait_for_the_standby() {
+    let mut world = World::with(Settings { statement_timeout_ms: 500, ..Settings::default() });
+    let a = world.session();
+    world.hold_log = true;
+    let commit = world.waits(a, vec![begin(), event("s", 1), Statement::Commit]);
+    world.advance_ms(10_000);
+    assert!(world.is_waiting(commit));
+    world.release_log();
+    world.answer(commit).expect("committed");
+    world.at_rest();
+}

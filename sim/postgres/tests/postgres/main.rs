@@ -4,6 +4,7 @@
 //! unless a test moves it.
 
 mod commit;
+mod conflicts;
 mod connections;
 mod durability;
 mod failover;
@@ -14,5 +15,7 @@ mod locks;
 mod random;
 mod scans;
 mod sequences;
+mod serializable;
+mod snapshots;
 mod statements;
 mod uniqueness;

@@ -2,6 +2,8 @@
 
 use host::ports::store::{OnConflict, Reply, Statement, Value};
 
+use postgres::Settings;
+
 use crate::harness::*;
 
 fn unsent(world: &mut World, conn: u64) -> Vec<i64> {
@@ -109,5 +111,41 @@ fn b20_a_notification_waits_for_the_standby_as_its_transaction_does() {
     world.release_log();
     assert_eq!(world.notified, [(listener, "outbox")]);
     world.answer(call).expect("committed");
+    world.at_rest();
+}
+
+#[test]
+fn b19_with_cache_each_session_hands_out_a_block_of_its_own() {
+    let mut world = World::with(Settings { sequence_cache: 10, ..Settings::default() });
+    let (a, b) = (world.session(), world.session());
+    for (sequence, conn) in [(1, a), (2, b), (3, a), (4, b)] {
+        world.ok(conn, vec![begin(), outbox("s", sequence), Statement::Commit]);
+    }
+    let ids = |world: &World| -> Vec<(i64, i64)> {
+        world.primary.rows("outbox").map(|row| (row[0].as_int(), row[2].as_int())).collect()
+    };
+    assert_eq!(ids(&world), [(1, 1), (2, 3), (11, 2), (12, 4)], "not in the order of inserting");
+    world.disconnect(a);
+    let c = world.session();
+    world.ok(c, vec![begin(), outbox("s", 5), Statement::Commit]);
+    assert_eq!(ids(&world).last(), Some(&(21, 5)), "the rest of a session's block is gone with it");
+    world.at_rest();
+}
+
+#[test]
+fn b18_ids_taken_under_a_lock_that_is_held_to_the_commit_become_visible_in_order() {
+    let mut world = World::with_accounts(1);
+    let (a, b, poller) = (world.session(), world.session(), world.session());
+    world.ok(a, vec![begin(), for_update(1), outbox("s", 1)]);
+    let waiting = world.waits(b, vec![begin(), for_update(1), outbox("s", 2), Statement::Commit]);
+    let poll = |world: &mut World| {
+        let all = Statement::Scan(scan(&OUTBOX, None, vec![]));
+        let found = world.ok(poller, vec![begin(), all, Statement::Commit]);
+        rows(&found[1]).iter().map(|row| row[0].as_int()).collect::<Vec<_>>()
+    };
+    assert_eq!(poll(&mut world), [] as [i64; 0], "nothing below what is in flight is missed");
+    world.ok(a, vec![Statement::Commit]);
+    world.answer(waiting).expect("committed");
+    assert_eq!(poll(&mut world), [1, 2]);
     world.at_rest();
 }

@@ -12,8 +12,11 @@ use crate::transaction::row_space;
 
 pub enum Unique {
     Free,
-    /// By a visible row; the name of the index.
-    Taken(&'static str),
+    /// By a row; of somebody else, if it is named.
+    Taken {
+        index: &'static str,
+        holder: Option<SpaceKey>,
+    },
     /// By an open transaction.
     Busy(u64),
 }
@@ -45,10 +48,11 @@ impl Database {
                 verdict = Unique::Busy(writer);
                 break;
             }
-            if self.is_taken(actor, table, number, key, &scratch)
+            let holder = self.holder(actor, table, number, key, &scratch);
+            if holder.is_some()
                 || (writer.is_some() && self.is_taken_by_own(actor, table, number, key, &scratch))
             {
-                verdict = Unique::Taken(index.name);
+                verdict = Unique::Taken { index: index.name, holder };
                 break;
             }
         }
@@ -56,20 +60,26 @@ impl Database {
         verdict
     }
 
-    /// By a committed row that this transaction has not moved away.
-    fn is_taken(&self, actor: &Actor<'_>, table: usize, number: usize, key: &LockKey, wanted: &[u8]) -> bool {
+    /// A committed row with this value that this transaction has not moved away.
+    fn holder(
+        &self,
+        actor: &Actor<'_>,
+        table: usize,
+        number: usize,
+        key: &LockKey,
+        wanted: &[u8],
+    ) -> Option<SpaceKey> {
         let data = &self.tables[table];
         let index = &data.table.indexes[number];
         let mut scratch = Vec::new();
-        data.holders(number, wanted).filter(|holder| *holder != key.key.as_slice()).any(|holder| {
-            let holder = SpaceKey { space: key.space, key: KeyBytes::new(holder) };
-            match actor.transaction.writes.get(&holder) {
-                None => true,
-                Some(write) => write
-                    .row
-                    .as_ref()
-                    .is_some_and(|row| unique_key(index, row, &mut scratch) && scratch == wanted),
-            }
+        let others = data.holders(number, wanted).filter(|holder| *holder != key.key.as_slice());
+        let mut others = others.map(|holder| SpaceKey { space: key.space, key: KeyBytes::new(holder) });
+        others.find(|holder| match actor.transaction.writes.get(holder) {
+            None => true,
+            Some(write) => write
+                .row
+                .as_ref()
+                .is_some_and(|row| unique_key(index, row, &mut scratch) && scratch == wanted),
         })
     }
 
