@@ -44,6 +44,7 @@ impl Database {
         }
         if exists {
             if on_conflict != OnConflict::Error {
+                self.note_row_read(actor.transaction, table, &key)?;
                 self.check_unchanged(actor.transaction, table, &key)?;
             }
             return match on_conflict {
@@ -58,6 +59,7 @@ impl Database {
             Unique::Busy(writer) => return Ok(Step::Wait(Wait::Transaction(writer))),
             Unique::Taken { holder, .. } if on_conflict == OnConflict::DoNothing => {
                 if let Some(holder) = holder {
+                    self.note_row_read(actor.transaction, table, &holder)?;
                     self.check_unchanged(actor.transaction, table, &holder)?;
                 }
                 return Ok(Step::Done(self.nothing_inserted(actor, &key)));

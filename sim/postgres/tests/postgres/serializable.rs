@@ -229,7 +229,7 @@ fn explains(order: &[usize], clients: &[Client], left: &BTreeMap<i64, i64>) -> b
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn b05_whatever_commits_under_serializable_has_a_serial_order(
