@@ -192,8 +192,8 @@ impl Broker {
         self.troubles.drop_connection(conn);
     }
 
-    /// Puts a trouble on this broker until [`Broker::end_trouble`]; one of the same id is replaced. It outlives
-    /// crashes. Panics where [`Trouble::is_possible`] says no.
+    /// Puts a trouble on this broker until [`Broker::end_trouble`]. Troubles of the same id end, and are counted,
+    /// together. They outlive crashes. Panics where [`Trouble::is_possible`] says no.
     pub fn begin_trouble(&mut self, id: u32, trouble: Trouble, draw: Draw) {
         self.troubles.begin(id, trouble, draw);
     }
@@ -203,7 +203,7 @@ impl Broker {
         self.troubles.end(id);
     }
 
-    /// How many requests the trouble of this id hit so far, also after its end.
+    /// How many requests the troubles of this id hit so far, also after their end.
     pub fn met(&self, id: u32) -> u64 {
         self.troubles.met(id)
     }

@@ -106,8 +106,11 @@ impl Coordinator {
 
     /// The group's coordinator.
     pub fn broker_of(&self, group_id: &str) -> i32 {
-        let partition = self.cluster.offsets_partition_of(group_id);
-        self.moved.get(&partition).copied().unwrap_or_else(|| self.cluster.coordinator_of(group_id))
+        let at_first = self.cluster.coordinator_of(group_id);
+        if self.moved.is_empty() {
+            return at_first;
+        }
+        self.moved.get(&self.cluster.offsets_partition_of(group_id)).copied().unwrap_or(at_first)
     }
 
     /// Runs a transition of one group (which comes into being here) and keeps its deadline up to date.

@@ -80,6 +80,7 @@ impl Trouble {
 }
 
 struct Active {
+    id: u32,
     trouble: Trouble,
     draw: Draw,
 }
@@ -99,7 +100,7 @@ pub(crate) enum Refusal {
 /// The troubles of one broker, and the answers that they hold back. They outlive the broker's process.
 #[derive(Default)]
 pub(crate) struct Troubles {
-    active: BTreeMap<u32, Active>,
+    active: Vec<Active>,
     /// How often each trouble hit, also those that have ended.
     met: BTreeMap<u32, u64>,
     held: BTreeMap<(TimestampMs, u64), Output>,
@@ -109,11 +110,11 @@ pub(crate) struct Troubles {
 impl Troubles {
     pub fn begin(&mut self, id: u32, trouble: Trouble, draw: Draw) {
         assert!(trouble.is_possible(), "no broker is in this trouble: {trouble:?}");
-        self.active.insert(id, Active { trouble, draw });
+        self.active.push(Active { id, trouble, draw });
     }
 
     pub fn end(&mut self, id: u32) {
-        self.active.remove(&id);
+        self.active.retain(|active| active.id != id);
     }
 
     pub fn met(&self, id: u32) -> u64 {
@@ -128,7 +129,7 @@ impl Troubles {
     /// Judges a request before it is carried out.
     pub fn refuse(&mut self, request: &RequestKind) -> Option<Refusal> {
         let api = request.api();
-        for (id, active) in &mut self.active {
+        for active in &mut self.active {
             let refusal = match &active.trouble {
                 Trouble::RequestError { error, moment: Moment::Before, .. } => Some(*error),
                 Trouble::NoAnswer { moment: Moment::Before, .. } => None,
@@ -137,7 +138,7 @@ impl Troubles {
             if active.trouble.api() != api || !active.hits() {
                 continue;
             }
-            *self.met.entry(*id).or_default() += 1;
+            *self.met.entry(active.id).or_default() += 1;
             return Some(match refusal {
                 Some(error) => {
                     let mut response = answers::skeleton(request);
@@ -159,7 +160,7 @@ impl Troubles {
         let Output::Respond { response, .. } = &mut output else { return Some(output) };
         let api = response.api();
         let mut held_ms = 0;
-        for (id, active) in &mut self.active {
+        for active in &mut self.active {
             let applies = match &active.trouble {
                 Trouble::RequestError { moment, .. } | Trouble::NoAnswer { moment, .. } => {
                     *moment == Moment::After
@@ -169,7 +170,7 @@ impl Troubles {
             if !applies || active.trouble.api() != api || !active.hits() {
                 continue;
             }
-            *self.met.entry(*id).or_default() += 1;
+            *self.met.entry(active.id).or_default() += 1;
             match active.trouble {
                 Trouble::RequestError { error, .. } => answers::spoil(response, error),
                 Trouble::SlowAnswer { min_ms, max_ms, .. } => {

@@ -93,6 +93,21 @@ fn odds_are_parts_per_million_of_the_draws() {
 }
 
 #[test]
+fn troubles_of_one_id_end_and_are_counted_together() {
+    let mut bench = Bench::new();
+    let refused = error(ApiKey::Produce, ResponseError::NotEnoughReplicas, Moment::Before);
+    let silent = Trouble::NoAnswer { api: ApiKey::Fetch, moment: Moment::Before, odds_ppm: ALWAYS };
+    bench.broker.begin_trouble(1, refused, counting());
+    bench.broker.begin_trouble(1, silent, counting());
+    assert_eq!(bench.append(0, plain(&["a"])), Err(ResponseError::NotEnoughReplicas));
+    assert_eq!(bench.ask(fetch_request(&[(0, 0)], 0, 1_000)), []);
+    assert_eq!(bench.broker.met(1), 2);
+    bench.broker.end_trouble(1);
+    assert_eq!(bench.append(0, plain(&["a"])), Ok(0));
+    assert_eq!(bench.read(0, 0, 1_000).high_watermark, 1);
+}
+
+#[test]
 fn a_slow_answer_is_held_for_a_drawn_time_and_sent_exactly_then() {
     let mut bench = Bench::new();
     let trouble = Trouble::SlowAnswer { api: ApiKey::Produce, min_ms: 500, max_ms: 900, odds_ppm: ALWAYS };
