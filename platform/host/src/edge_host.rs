@@ -1,20 +1,28 @@
 //! EdgeHost: runs a gateway. Each request passes its router; what the router cannot answer, the host fetches.
+//!
+//! What strangers can make it hold is bounded: requests that are served at once, and one fetch at a time of a
+//! document, however many wait for it. Sizes of requests are the edge's to bound.
 
-use std::cell::Cell;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use crate::edge::{Arrived, Edge, Next, RequestNumber, Upstream};
-use crate::http_api::{Problem, unavailable};
+use crate::http_api::unavailable;
 use crate::ports::{HttpError, Incoming, Ports};
 use crate::signal::Latch;
 use crate::store_host::later;
@@ -25,6 +33,12 @@ use crate::store_host::shutdown::DRAIN_TIMEOUT;
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request may ask for a document before it is refused.
 const FETCHES: u32 = 1;
+/// Most requests that are served at once. Each holds its body until its upstream answers, or for
+/// [`UPSTREAM_TIMEOUT`].
+const SERVING_MAX: usize = 1_024;
+
+/// Those who wait for a document that another request is fetching, by party and address.
+type Fetching = BTreeMap<(&'static str, String), Vec<oneshot::Sender<()>>>;
 
 /// A gateway's process.
 pub struct EdgeHost<E: Edge> {
@@ -33,6 +47,7 @@ pub struct EdgeHost<E: Edge> {
     ports: Ports,
     router: axum::Router,
     requests: Cell<u64>,
+    fetching: RefCell<Fetching>,
     ends: Latch,
 }
 
@@ -41,7 +56,8 @@ impl<E: Edge> EdgeHost<E> {
         let router = edge.router();
         // Numbers begin again with each process: its own word keeps request ids apart.
         let instance = format!("{instance}/{:08x}", ports.entropy.next_u64() as u32);
-        Rc::new(Self { edge, instance, ports, router, requests: Cell::new(0), ends: Latch::default() })
+        let (requests, fetching, ends) = (Cell::new(0), RefCell::default(), Latch::default());
+        Rc::new(Self { edge, instance, ports, router, requests, fetching, ends })
     }
 
     /// Asks the process to end: [`EdgeHost::run`] returns once every request that it has is answered, at the latest
@@ -72,8 +88,11 @@ impl<E: Edge> EdgeHost<E> {
             );
             futures::select_biased! {
                 incoming = self.ports.http.accept().fuse() => {
+                    let refuse = |code, why| unavailable(code, why, RETRY_AFTER_S);
                     if self.ends.is_set() {
-                        (incoming.respond)(unavailable("shutting-down", "this instance ends", RETRY_AFTER_S));
+                        (incoming.respond)(refuse("shutting-down", "this instance ends"));
+                    } else if serving.len() >= SERVING_MAX {
+                        (incoming.respond)(refuse("overloaded", "too many requests are under way"));
                     } else {
                         serving.push(self.serve(incoming).boxed_local());
                     }
@@ -105,17 +124,36 @@ impl<E: Edge> EdgeHost<E> {
                 }
                 (_, Some(Next::Fetch(upstream))) if fetches < FETCHES => {
                     fetches += 1;
-                    let outcome = self.call(&upstream).await;
-                    self.edge.fetched(&upstream, outcome, self.ports.clock.now());
+                    self.fetch(&upstream).await;
                 }
                 (_, Some(Next::Fetch(_))) => {
-                    let why = "what admission needs cannot be had now";
-                    break Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", why).response();
+                    break unavailable("not-ready", "what admission needs cannot be had now", RETRY_AFTER_S);
                 }
                 (response, None) => break response,
             }
         };
-        respond(response);
+        // The answer to HEAD is that to GET without its body (RFC 9110, section 9.3.2).
+        respond(if request.method() == Method::HEAD { response.map(|_| Bytes::new()) } else { response });
+    }
+
+    /// Gets a document for the edge, or waits for whoever is getting it. Strangers can ask for it as often as they
+    /// like; the party behind is asked once.
+    async fn fetch(&self, upstream: &Upstream) {
+        let document = (upstream.party, upstream.request.uri().to_string());
+        let waiting = self.fetching.borrow_mut().get_mut(&document).map(|waiting| {
+            let (done, fetched) = oneshot::channel();
+            waiting.push(done);
+            fetched
+        });
+        if let Some(fetched) = waiting {
+            // Dropped when the document is there: both mean that it is.
+            let _ = fetched.await;
+            return;
+        }
+        self.fetching.borrow_mut().insert(document.clone(), Vec::new());
+        let outcome = self.call(upstream).await;
+        self.edge.fetched(upstream, outcome, self.ports.clock.now());
+        self.fetching.borrow_mut().remove(&document);
     }
 
     /// One pass through the router.

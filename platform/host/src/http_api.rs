@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::service::Lookup;
 
+/// The longest detail of a problem, in characters. Details name what was sent, and that can be anything.
+const DETAIL_LEN_MAX: usize = 400;
+
 /// A problem detail (RFC 9457), served as `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -30,7 +33,7 @@ impl Problem {
             kind: format!("https://bellwether.invalid/problems/{code}"),
             title: code.replace('-', " "),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: printable(detail.into()),
             instance: String::new(),
         }
     }
@@ -62,6 +65,17 @@ pub fn unavailable(code: &str, detail: &str, retry_after_s: u32) -> Response<Byt
     let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).response();
     response.headers_mut().insert(header::RETRY_AFTER, retry_after_s.into());
     response
+}
+
+/// The beginning of a text, without what would move a terminal's cursor.
+fn printable(text: String) -> String {
+    let is_plain = text.len() <= DETAIL_LEN_MAX && !text.contains(char::is_control);
+    if is_plain {
+        return text;
+    }
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let cut = if text.chars().nth(DETAIL_LEN_MAX).is_some() { "…" } else { "" };
+    text.chars().map(shown).take(DETAIL_LEN_MAX).collect::<String>() + cut
 }
 
 /// A JSON response.
@@ -96,4 +110,19 @@ pub struct HttpCommand<C> {
     pub scope: String,
     pub idempotency_key: String,
     pub command: C,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_short_and_printable_whatever_was_sent() {
+        let detail = |text: &str| Problem::bad_request("bad-field", text).detail;
+        assert_eq!(detail("price: is missing"), "price: is missing");
+        assert_eq!(detail("a\0b\x1b[2Jc\r\nd"), "a\u{fffd}b\u{fffd}[2Jc\u{fffd}\u{fffd}d");
+        assert_eq!(detail(&"é".repeat(DETAIL_LEN_MAX)).chars().count(), DETAIL_LEN_MAX);
+        let long = detail(&"é".repeat(1_000_000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (DETAIL_LEN_MAX + 1, true));
+    }
 }

@@ -11,6 +11,8 @@
     reason = "a reject carries the decision that records and publishes it; boxing it would only move the bytes"
 )]
 
+#[cfg(test)]
+mod hostile;
 pub mod support;
 #[cfg(test)]
 mod testing;

@@ -23,8 +23,6 @@ use crate::support::{Fields, body};
 
 /// How many accounts one request may open: each is a stream of the decision.
 const ACCOUNTS_PER_REQUEST_MAX: usize = 100;
-/// The longest webhook address, in characters.
-const WEBHOOK_LEN_MAX: usize = 256;
 
 /// The service.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,7 +136,7 @@ fn declare(
 
 /// `{instrumentId, tick, currency}`
 fn list_instrument(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
-    let body = body::json(request.body())?;
+    let body = body::of(request)?;
     let fields = Fields::of(&body, &["instrumentId", "tick", "currency"])?;
     let listed = InstrumentListed {
         instrument_id: fields.parsed::<InstrumentId>("instrumentId")?.to_string(),
@@ -150,14 +148,12 @@ fn list_instrument(request: &Request<Bytes>) -> Result<HttpAction<Command>, Prob
 
 /// `{participantId, accounts: [{accountId, bankAccount}], webhook}`
 fn register_participant(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
-    let body = body::json(request.body())?;
+    let body = body::of(request)?;
     let fields = Fields::of(&body, &["participantId", "accounts", "webhook"])?;
     let participant = fields.parsed::<ParticipantId>("participantId")?.to_string();
     let webhook = fields.text("webhook")?;
-    if webhook.is_empty() || webhook.len() > WEBHOOK_LEN_MAX || webhook.contains(char::is_whitespace) {
-        return Err(
-            fields.bad("webhook", format!("must be an address of at most {WEBHOOK_LEN_MAX} characters"))
-        );
+    if webhook.is_empty() || !webhook.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(fields.bad("webhook", "must be an address in visible ASCII"));
     }
     let listed = fields.list("accounts", &["accountId", "bankAccount"])?;
     if !(1..=ACCOUNTS_PER_REQUEST_MAX).contains(&listed.len()) {
@@ -274,7 +270,7 @@ mod tests {
         answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts[1].accountId: occurs twice"}
         answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts[1].accountId: is a house account"}
         answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts[1].accountId: ` ` at position 1 is not allowed in an id"}
-        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"webhook: must be an address of at most 256 characters"}
+        answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"webhook: must be an address in visible ASCII"}
         answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"hook: is not known here; known are participantId, accounts, webhook"}
         answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"accounts: must be 1 to 100"}
         answer   400 {"type":"https://bellwether.invalid/problems/bad-field","title":"bad field","status":400,"detail":"tick: a price must be above zero"}

@@ -8,6 +8,7 @@
 mod compact;
 pub mod edge;
 mod tables;
+pub mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -310,9 +311,12 @@ impl<S: Service> Bench<S> {
     }
 }
 
-/// A request as a gateway would pass it on.
+/// A request as a gateway would pass it on. A body is JSON.
 pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Bytes> {
     let mut request = Request::builder().method(method).uri(path);
+    if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -1,12 +1,16 @@
 //! Token buckets: how often each client may ask. In nanoseconds of credit, so that nothing is rounded.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::Timestamp;
 
 const SECOND: u64 = 1_000_000_000;
 /// Clients that are remembered. Beyond that, those with a full bucket are forgotten: nothing is lost by it.
+/// Where none has, a new client has to wait: memory is bounded, and those who were here first go on.
 const CLIENTS_MAX: usize = 10_000;
+/// How often it is looked who can be forgotten: it means looking at all of them.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 pub struct Limits {
     /// What one request costs.
@@ -14,6 +18,8 @@ pub struct Limits {
     /// What a full bucket holds.
     full: u64,
     buckets: BTreeMap<String, Bucket>,
+    /// When it was last looked who can be forgotten.
+    forgot_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy)]
@@ -27,7 +33,7 @@ impl Limits {
     pub fn new(requests_per_second: u32, burst: u32) -> Self {
         assert!(requests_per_second > 0 && burst > 0, "a limit of nothing admits nobody");
         let cost = SECOND / u64::from(requests_per_second);
-        Self { cost, full: cost * u64::from(burst), buckets: BTreeMap::new() }
+        Self { cost, full: cost * u64::from(burst), buckets: BTreeMap::new(), forgot_at: None }
     }
 
     /// Takes one request out of the client's bucket.
@@ -35,9 +41,8 @@ impl Limits {
     /// # Errors
     /// Where it holds none: in how many seconds it will.
     pub fn take(&mut self, client: &str, now: Timestamp) -> Result<(), u64> {
-        if self.buckets.len() >= CLIENTS_MAX && !self.buckets.contains_key(client) {
-            let (full, filled) = (self.full, |bucket: &Bucket| filled(*bucket, self.full, now));
-            self.buckets.retain(|_, bucket| filled(bucket) < full);
+        if !self.buckets.contains_key(client) && !self.has_room(now) {
+            return Err(FORGET_EVERY.as_secs());
         }
         let new = Bucket { credit: self.full, at: now };
         let bucket = self.buckets.entry(client.to_owned()).or_insert(new);
@@ -51,6 +56,17 @@ impl Limits {
             None => Err((self.cost - credit).div_ceil(SECOND)),
         }
     }
+
+    /// Whether one more client can be remembered.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        let looked = self.forgot_at.is_some_and(|at| at <= now && now < at + FORGET_EVERY);
+        if self.buckets.len() >= CLIENTS_MAX && !looked {
+            let full = self.full;
+            self.buckets.retain(|_, bucket| filled(*bucket, full, now) < full);
+            self.forgot_at = Some(now);
+        }
+        self.buckets.len() < CLIENTS_MAX
+    }
 }
 
 /// The credit after the time that has passed; none where the clock was set back.
@@ -61,8 +77,6 @@ fn filled(bucket: Bucket, full: u64, now: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -100,5 +114,18 @@ mod tests {
         }
         limits.take("new", start + Duration::from_secs(1)).expect("its first request");
         assert_eq!(limits.buckets.len(), 1);
+    }
+    #[test]
+    fn a_flood_of_clients_takes_no_more_memory_and_no_room_of_those_who_are_here() {
+        let mut limits = Limits::new(1, 2);
+        let start = crate::testing::instant("2026-03-06T09:30:00Z");
+        let admitted =
+            (0..3 * CLIENTS_MAX).filter(|at| limits.take(&format!("c-{at}"), start).is_ok()).count();
+        assert_eq!((admitted, limits.buckets.len()), (CLIENTS_MAX, CLIENTS_MAX));
+        assert_eq!(limits.take("new", start), Err(1), "it is told when to come again");
+        assert_eq!(limits.take("c-1", start), Ok(()), "who is known goes on");
+        let later = start + Duration::from_secs(1);
+        assert_eq!(limits.take("new", later), Ok(()), "the others' buckets are full again, but that of c-1");
+        assert_eq!(limits.buckets.len(), 2);
     }
 }

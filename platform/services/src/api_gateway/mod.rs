@@ -8,7 +8,7 @@
 //! cookie, and the only thing remembered between requests is keys, verified tokens and rates, per instance.
 
 mod limits;
-mod routes;
+pub(crate) mod routes;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -95,7 +95,7 @@ impl Edge for ApiGateway {
         for route in ROUTES {
             let shared = self.shared.clone();
             let handler = move |request: Request<Body>| async move {
-                gateway::enter(request, |entered| shared.admit(route, entered)).await
+                gateway::enter(request, &route.accepts(), |entered| shared.admit(route, entered)).await
             };
             router = router.route(route.path, on(route.method.filter(), handler));
         }
@@ -106,7 +106,7 @@ impl Edge for ApiGateway {
         match &outcome {
             Ok(response) if routes::is_hidden(sent, response) => {
                 let problem = Problem::not_found(sent.request.uri().path());
-                gateway::refused(problem.into(), gateway::sent_request_id(sent))
+                gateway::with_request_id(problem.response(), gateway::sent_request_id(sent))
             }
             _ => gateway::pass_back(sent, outcome),
         }
@@ -159,18 +159,16 @@ fn key_set() -> Upstream {
 
 fn unauthorized(why: &'static str) -> Refusal {
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", why);
-    let headers = vec![(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#.to_owned())];
-    Refusal { problem, headers }
+    Refusal::from(problem).with(header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#)
 }
 
 fn keys_unavailable() -> Refusal {
     let why = "the identity provider's keys cannot be had";
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "identity-unavailable", why);
-    Refusal { problem, headers: vec![(header::RETRY_AFTER, "1".to_owned())] }
+    gateway::come_again(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "identity-unavailable", why))
 }
 
 fn too_many(seconds: u64) -> Refusal {
     let problem =
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "the client's rate is used up");
-    Refusal { problem, headers: vec![(header::RETRY_AFTER, seconds.to_string())] }
+    Refusal::from(problem).with(header::RETRY_AFTER, &seconds.to_string())
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::tokens::{Caller, Role};
 use crate::support::body;
+use crate::support::gate::{self, Accepts, JSON};
 use crate::support::gateway::{self, Entered, Refusal};
 use crate::support::request;
 
@@ -21,6 +22,8 @@ pub struct Route {
     party: Party,
     who: Who,
     own: Own,
+    /// The parameters that its query may have.
+    query: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +76,7 @@ struct OnlyTo {
 }
 
 const fn route(method: Verb, path: &'static str, party: Party, who: Who, own: Own) -> Route {
-    Route { method, path, party, who, own }
+    Route { method, path, party, who, own, query: &[] }
 }
 
 const SIDES: &[&str] = &["buyerAccountId", "sellerAccountId"];
@@ -86,10 +89,12 @@ pub static ROUTES: &[Route] = &[
         Who::Participants,
         Own::Field(SIDES),
     ),
-    route(Verb::Get, "/api/v1/trades", Party::Is("trade"), Who::Both, Own::Query("account")),
+    route(Verb::Get, "/api/v1/trades", Party::Is("trade"), Who::Both, Own::Query("account"))
+        .with(&["account", "date", "after"]),
     route(Verb::Get, "/api/v1/trades/{id}", Party::Is("trade"), Who::Both, Own::Answer(SIDES)),
     route(Verb::Get, "/api/v1/positions/{account}", Party::Is("position"), Who::Both, Own::LastSegment),
-    route(Verb::Get, "/api/v1/settlements/{date}", Party::Is("settlement"), Who::Operators, Own::Nothing),
+    route(Verb::Get, "/api/v1/settlements/{date}", Party::Is("settlement"), Who::Operators, Own::Nothing)
+        .with(&["after", "limit"]),
     route(Verb::Get, "/api/v1/ledger/trial-balance", Party::Is("ledger"), Who::Operators, Own::Nothing),
     route(Verb::Get, "/api/v1/ledger/accounts/{account}", Party::Is("ledger"), Who::Both, Own::LastSegment),
     route(
@@ -101,8 +106,9 @@ pub static ROUTES: &[Route] = &[
     ),
     route(Verb::Post, "/api/v1/instruments", Party::Is("reference-data"), Who::Operators, Own::Nothing),
     route(Verb::Post, "/api/v1/participants", Party::Is("reference-data"), Who::Operators, Own::Nothing),
-    route(Verb::Get, "/api/v1/dead-letters", Party::Named, Who::Operators, Own::Nothing),
-    route(Verb::Post, "/api/v1/dead-letters/{id}/replay", Party::Named, Who::Operators, Own::Nothing),
+    route(Verb::Get, "/api/v1/dead-letters", Party::Named, Who::Operators, Own::Nothing).with(&["service"]),
+    route(Verb::Post, "/api/v1/dead-letters/{id}/replay", Party::Named, Who::Operators, Own::Nothing)
+        .with(&["service"]),
 ];
 
 /// Services that keep dead letters.
@@ -110,6 +116,20 @@ const SERVICES: &[&str] =
     &["reference-data", "trade", "position", "clearing", "settlement", "ledger", "payment", "notification"];
 
 impl Route {
+    const fn with(mut self, query: &'static [&'static str]) -> Self {
+        self.query = query;
+        self
+    }
+
+    pub fn accepts(&self) -> Accepts {
+        Accepts { media: JSON, query: self.query }
+    }
+
+    /// Whether its commands have a body: all but those that name everything in the path.
+    fn has_body(&self) -> bool {
+        self.method == Verb::Post && !matches!(self.party, Party::Named)
+    }
+
     /// What goes to the service, if the caller may ask it.
     pub fn forward(&self, caller: &Arc<Caller>, entered: &Entered) -> Result<Upstream, Refusal> {
         self.check_role(caller)?;
@@ -117,21 +137,23 @@ impl Route {
             Verb::Post => Some(gateway::idempotency_key(&entered.parts)?),
             Verb::Get => None,
         };
-        let uri = entered.parts.uri.clone();
+        let uri = gate::path_and_query(&entered.parts.uri);
         let method = if self.method == Verb::Post { Method::POST } else { Method::GET };
-        let body = if self.method == Verb::Post { entered.body.clone() } else { Bytes::new() };
+        let body = if self.has_body() { entered.body.clone() } else { Bytes::new() };
+        // Whoever asks: what no service could read does not get to one.
+        let fields = if self.has_body() { body::json(&body)? } else { Value::Null };
         let mut request =
             Request::builder().method(method).uri(uri).body(body).expect("it was a request before");
         if caller.role == Role::Participant {
-            self.check_own(caller, &mut request)?;
+            self.check_own(caller, &mut request, &fields)?;
         }
         let party = match self.party {
             Party::Is(party) => party,
             Party::Named => named_service(&request)?,
         };
         *request.headers_mut() = gateway::forwarded_headers(&caller.client, &entered.request_id, key);
-        if let Some(version) = entered.parts.headers.get("min-version") {
-            request.headers_mut().insert("min-version", HeaderValue::clone(version));
+        if let Some(version) = min_version(entered)? {
+            request.headers_mut().insert("min-version", version);
         }
         Ok(Upstream { party, request })
     }
@@ -146,14 +168,16 @@ impl Route {
         }
     }
 
-    fn check_own(&self, caller: &Arc<Caller>, request: &mut Request<Bytes>) -> Result<(), Problem> {
+    fn check_own(
+        &self,
+        caller: &Arc<Caller>,
+        request: &mut Request<Bytes>,
+        body: &Value,
+    ) -> Result<(), Problem> {
         let owns = |account: &str| caller.accounts.contains(account);
         let is_own = match &self.own {
             Own::Nothing => true,
-            Own::Field(fields) => {
-                let body = body::json(request.body())?;
-                fields.iter().any(|field| body[field].as_str().is_some_and(owns))
-            }
+            Own::Field(fields) => fields.iter().any(|field| body[field].as_str().is_some_and(owns)),
             Own::Query(name) => owns(&request::required_query(request, name)?),
             Own::LastSegment => request.uri().path().rsplit('/').next().is_some_and(owns),
             Own::Answer(fields) => {
@@ -165,11 +189,12 @@ impl Route {
     }
 }
 
-/// Whether an answer is about accounts of others. It then looks as if there were none: ids are not confirmed.
+/// Whether an answer is about accounts of others. It then looks as if there were none: ids are not confirmed, and
+/// what there really is none of has the same answer, to the byte.
 pub fn is_hidden(sent: &Upstream, response: &Response<Bytes>) -> bool {
     let Some(OnlyTo { caller, fields }) = sent.request.extensions().get::<OnlyTo>() else { return false };
     if response.status() != StatusCode::OK {
-        return false;
+        return response.status() == StatusCode::NOT_FOUND;
     }
     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     let owns = |field: &&str| body[*field].as_str().is_some_and(|account| caller.accounts.contains(account));
@@ -181,6 +206,14 @@ fn named_service(request: &Request<Bytes>) -> Result<&'static str, Problem> {
     let service = SERVICES.iter().find(|service| **service == name).copied();
     service
         .ok_or_else(|| Problem::bad_request("unknown-service", format!("known are {}", SERVICES.join(", "))))
+}
+
+/// The version that a read must have reached.
+fn min_version(entered: &Entered) -> Result<Option<HeaderValue>, Problem> {
+    let Some(given) = entered.parts.headers.get("min-version") else { return Ok(None) };
+    let is_number = given.to_str().is_ok_and(|text| text.parse::<u64>().is_ok());
+    let problem = || Problem::bad_request("bad-header", "min-version: is a whole number from 0");
+    if is_number { Ok(Some(given.clone())) } else { Err(problem()) }
 }
 
 fn forbidden(why: &str) -> Problem {

@@ -8,94 +8,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::edge::{Admitted, admit};
+use crate::testing::tokens::{
+    KEY_1, KEY_2, NOW, ask, claims, gateway, gateway_of, hand_keys, hex, key_set, operator, participant,
+    sign, with,
+};
 use crate::testing::{instant, request};
 
-/// RFC 8032, section 7.1, tests 1 and 2: secret and public key.
-const KEY_1: (&str, &str) = (
-    "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-    "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-);
-const KEY_2: (&str, &str) = (
-    "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
-    "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-);
-const NOW: &str = "2026-03-06T14:30:00Z";
 const TRADE: &str =
     r#"{"instrumentId":"IBM","buyerAccountId":"A-1","sellerAccountId":"A-9","quantity":1,"price":"1.00"}"#;
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| u8::try_from(c.to_digit(16).expect("hex")).expect("a digit")).collect();
-    digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect()
-}
-
-fn key_set(keys: &[(&str, (&str, &str))]) -> Bytes {
-    let keys: Vec<Value> = keys
-        .iter()
-        .map(|(kid, (_, public))| {
-            json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": URL_SAFE_NO_PAD.encode(hex(public)) })
-        })
-        .collect();
-    json!({ "keys": keys }).to_string().into()
-}
-
-fn sign(kid: &str, key: (&str, &str), claims: &Value) -> String {
-    // The fixed PKCS #8 prefix of an Ed25519 secret (RFC 8410, section 7).
-    let der = [hex("302e020100300506032b657004220420"), hex(key.0)].concat();
-    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
-    encode(&header, claims, &EncodingKey::from_ed_der(&der)).expect("a good key signs")
-}
-
-fn claims(role: &str) -> Value {
-    let now = instant(NOW).as_second();
-    json!({
-        "iss": "https://identity.bellwether.invalid",
-        "aud": "bellwether",
-        "sub": "client-1",
-        "roles": [role],
-        "accounts": ["A-1", "A-2"],
-        "nbf": now - 60,
-        "exp": now + 600,
-    })
-}
-
-fn with(mut claims: Value, name: &str, value: Value) -> Value {
-    claims[name] = value;
-    claims
-}
-
-fn participant() -> String {
-    sign("k-1", KEY_1, &claims("participant"))
-}
-
-fn operator() -> String {
-    sign("k-1", KEY_1, &claims("operator"))
-}
-
-/// A gateway that has the key set of `k-1`.
-fn gateway() -> ApiGateway {
-    gateway_of(Settings::default())
-}
-
-fn gateway_of(settings: Settings) -> ApiGateway {
-    let gateway = ApiGateway::new(settings);
-    hand_keys(&gateway, NOW, Some(key_set(&[("k-1", KEY_1)])));
-    gateway
-}
-
-fn hand_keys(gateway: &ApiGateway, at: &str, document: Option<Bytes>) {
-    let outcome = document.map(Response::new).ok_or(HttpError::Refused);
-    gateway.fetched(&super::key_set(), outcome, instant(at));
-}
-
-fn ask(method: &str, path: &str, token: &str, body: &str) -> Request<Bytes> {
-    let bearer = format!("Bearer {token}");
-    let mut headers = vec![("authorization", bearer.as_str())];
-    if method == "POST" {
-        headers.push(("idempotency-key", "k-1"));
-    }
-    request(method.parse().expect("a method"), path, &headers, body)
-}
 
 /// One line: where it goes, or what is answered.
 fn line_at(gateway: &ApiGateway, at: &str, request: Request<Bytes>) -> String {
@@ -434,7 +354,7 @@ fn commands_need_a_key_and_a_reasonable_size() {
         line(&gateway, request(http::Method::POST, "/api/v1/trades", headers, body))
     };
     let large =
-        format!(r#"{{"buyerAccountId":"A-1","x":"{}"}}"#, "x".repeat(crate::support::gateway::BODY_LEN_MAX));
+        format!(r#"{{"buyerAccountId":"A-1","x":"{}"}}"#, "x".repeat(crate::support::body::BODY_LEN_MAX));
     let lines = [
         post(None, TRADE),
         post(Some("a b"), TRADE),
@@ -463,7 +383,10 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
     429 too-many-requests retry-after 1 the client's rate is used up
     ");
     let other = sign("k-1", KEY_1, &with(claims("participant"), "sub", json!("client-2")));
-    assert!(line(&gateway, super::tests::ask("GET", "/api/v1/positions/A-1", &other, "")).starts_with("->"));
+    assert!(
+        line(&gateway, crate::testing::tokens::ask("GET", "/api/v1/positions/A-1", &other, ""))
+            .starts_with("->")
+    );
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::support::request::is_key;
 /// The longest token that is looked at.
 const TOKEN_LEN_MAX: usize = 4_096;
 
+/// The longest key set that is looked at.
+const KEY_SET_LEN_MAX: usize = 64 * 1024;
+
 /// Whom a verified token names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -129,6 +132,10 @@ impl Tokens {
         if header.alg != Algorithm::EdDSA {
             return Err(Denied::Token("the token is not signed with EdDSA"));
         }
+        // RFC 7515, section 4.1.11: an extension that must be understood, and is not.
+        if header.crit.is_some() {
+            return Err(Denied::Token("the token has extensions that are not known here"));
+        }
         let kid = header.kid.ok_or(Denied::Token("the token names no key"))?;
         let Some(key) = self.keys.get(&kid) else {
             return Err(match (self.may_fetch(now), self.fetched_at) {
@@ -207,8 +214,11 @@ impl Tokens {
     }
 }
 
-/// The EdDSA keys of a set. Keys of other kinds are none of ours.
+/// The keys of a set. Only EdDSA keys ever verify anything: the algorithm is fixed before a key is looked up.
 fn read_keys(document: &[u8]) -> Option<BTreeMap<String, DecodingKey>> {
+    if document.len() > KEY_SET_LEN_MAX {
+        return None;
+    }
     let set: JwkSet = serde_json::from_slice(document).ok()?;
     let key = |jwk: &Jwk| Some((jwk.common.key_id.clone()?, DecodingKey::from_jwk(jwk).ok()?));
     Some(set.keys.iter().filter_map(key).collect())

@@ -7,15 +7,22 @@ use bytes::Bytes;
 
 pub const SOH: u8 = 1;
 const BEGIN_STRING: &str = "FIX.4.4";
+/// The longest value that an answer repeats of a broken message.
+const ECHO_LEN_MAX: usize = 128;
+/// The longest value that is written.
+const VALUE_LEN_MAX: usize = 512;
 
 /// SessionRejectReason (373), as far as this gateway has use for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     InvalidTagNumber = 0,
     RequiredTagMissing = 1,
+    TagNotOfThisMessage = 2,
+    UndefinedTag = 3,
     TagWithoutValue = 4,
     ValueIncorrect = 5,
     IncorrectDataFormat = 6,
+    CompIdProblem = 9,
     InvalidMsgType = 11,
     TagAppearsTwice = 13,
     TagOutOfOrder = 14,
@@ -84,13 +91,23 @@ pub fn encode(fields: &[(u32, String)]) -> Bytes {
     message.into()
 }
 
-/// The first value of a tag, however broken the rest may be: what a reject can still echo.
+/// The first value of a tag, however broken the rest may be: what a reject can still echo. Values that no such
+/// field has are not.
 pub fn salvage(bytes: &[u8], tag: u32) -> Option<String> {
     let fields = bytes.split(|byte| *byte == SOH);
     let text = fields.filter_map(|field| std::str::from_utf8(field).ok());
     let mut values =
         text.filter_map(|field| field.split_once('=')).filter(|(name, _)| *name == tag.to_string());
-    values.next().map(|(_, value)| value.to_owned())
+    values
+        .next()
+        .map(|(_, value)| value.to_owned())
+        .filter(|value| value.len() <= ECHO_LEN_MAX && is_text(value))
+}
+
+/// FIX's String without its EncodedText: printable ASCII, where NUL, line ends and letters that only look like
+/// others have no place.
+fn is_text(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// A field, and where it stands: from `start` to `end`, its SOH included.
@@ -123,6 +140,9 @@ fn field(bytes: &[u8], start: usize, end: usize) -> Result<Field, Fault> {
     let tag: u32 = tag.parse().ok().filter(|_| is_number).ok_or_else(|| no_tag("no tag number"))?;
     if value.is_empty() {
         return Err(fault(tag, Reason::TagWithoutValue, "a field has a value"));
+    }
+    if !is_text(value) {
+        return Err(fault(tag, Reason::IncorrectDataFormat, "a value is printable ASCII"));
     }
     Ok(Field { tag, value: value.to_owned(), start, end })
 }
@@ -157,9 +177,11 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
 }
 
-/// A SOH inside a value would end it: it becomes a space.
+/// A SOH inside a value would end it: what is not printable ASCII becomes a space. What is long is cut.
 fn push(bytes: &mut Vec<u8>, tag: u32, value: &str) {
-    bytes.extend_from_slice(format!("{tag}={}", value.replace(char::from(SOH), " ")).as_bytes());
+    let printable = |c: char| if matches!(c, ' '..='~') { c } else { ' ' };
+    let value: String = value.chars().map(printable).take(VALUE_LEN_MAX).collect();
+    bytes.extend_from_slice(format!("{tag}={value}").as_bytes());
     bytes.push(SOH);
 }
 

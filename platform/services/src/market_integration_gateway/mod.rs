@@ -13,6 +13,7 @@
 //! | `j` BusinessMessageReject, reason 4 | trade gives no answer now: send it again | 409, 429, 503, 504 |
 
 mod fix;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod trade_capture;
@@ -21,17 +22,21 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::post;
 use bytes::Bytes;
-use host::edge::{Edge, Next, Upstream, go_on};
+use host::Problem;
+use host::edge::{Edge, Next, Upstream};
 use host::ports::HttpError;
-use host::{Arrived, Problem};
 use http::{Request, Response, StatusCode};
 use model::{Date, VenueId};
 use serde_json::json;
 
 use self::trade_capture::{Counterparty, answers};
+use crate::support::gate::{Accepts, JSON};
 use crate::support::gateway::{self, Admission, Entered};
 use crate::support::request::is_key;
 use crate::support::{Fields, body};
+
+const OF_JSON: Accepts = Accepts { media: JSON, query: &[] };
+const OF_FIX: Accepts = Accepts { media: "application/fix", query: &[] };
 
 /// One instance. It remembers nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,9 +49,12 @@ impl Edge for MarketIntegrationGateway {
 
     fn router(&self) -> Router {
         Router::new()
-            .route("/api/v1/trades", post(|request: Request<Body>| gateway::enter(request, trade)))
-            .route("/api/v1/venue", post(|request: Request<Body>| gateway::enter(request, venue)))
-            .route("/api/v1/fix", post(fix_message))
+            .route("/api/v1/trades", post(|request: Request<Body>| gateway::enter(request, &OF_JSON, trade)))
+            .route("/api/v1/venue", post(|request: Request<Body>| gateway::enter(request, &OF_JSON, venue)))
+            .route(
+                "/api/v1/fix",
+                post(|request: Request<Body>| gateway::enter(request, &OF_FIX, fix_message)),
+            )
             .fallback(gateway::no_route)
             .method_not_allowed_fallback(gateway::wrong_method)
     }
@@ -66,6 +74,7 @@ fn trade(entered: Entered) -> Admission {
     let client = gateway::header_text(&entered.parts, "x-client").filter(|client| is_key(client));
     let client = client.ok_or_else(|| Problem::bad_request("client-required", "header x-client"))?;
     let key = gateway::idempotency_key(&entered.parts)?;
+    body::json(&entered.body)?;
     Ok(forward("/api/v1/trades", client, &entered.request_id, key, entered.body.clone()))
 }
 
@@ -85,24 +94,20 @@ fn venue(entered: Entered) -> Admission {
 }
 
 /// A FIX message: a report goes on as a trade, everything else is answered here.
-async fn fix_message(request: Request<Body>) -> axum::response::Response {
-    let (parts, body) = request.into_parts();
-    let Some(Arrived(now)) = parts.extensions.get().copied() else {
-        panic!("the host sets the arrival of every request");
-    };
-    // What is too long to be read is read as nothing, and rejected as that.
-    let body = axum::body::to_bytes(body, gateway::BODY_LEN_MAX).await.unwrap_or_default();
-    let request_id = gateway::request_id(&parts);
-    match trade_capture::read(&body, now) {
+fn fix_message(entered: Entered) -> Admission {
+    match trade_capture::read(&entered.body, entered.now) {
         Ok((report, counterparty)) => {
             let client = counterparty.sender.clone();
-            let mut next = forward("/api/v1/trades", &client, &request_id, &report.id, report.to_json());
+            let mut next =
+                forward("/api/v1/trades", &client, &entered.request_id, &report.id, report.to_json());
             if let Next::Forward(upstream) = &mut next {
                 upstream.request.extensions_mut().insert(counterparty);
             }
-            go_on(next)
+            Ok(next)
         }
-        Err(reject) => fix_response(StatusCode::BAD_REQUEST, reject.render(), &request_id).map(Body::from),
+        Err(reject) => {
+            Err(fix_response(StatusCode::BAD_REQUEST, reject.render(), &entered.request_id).into())
+        }
     }
 }
 
@@ -116,10 +121,10 @@ fn fix_reply(
     let response = match outcome {
         Ok(response) => response,
         Err(error) => {
-            let refusal = gateway::no_answer(sent, error);
-            let status = StatusCode::from_u16(refusal.problem.status).expect("problems have valid statuses");
-            let text = answers::come_again(counterparty, &refusal.problem.detail);
-            return gateway::with_headers(fix_response(status, text, request_id), refusal.headers);
+            let problem = gateway::no_answer(sent, error);
+            let status = StatusCode::from_u16(problem.status).expect("problems have valid statuses");
+            let text = answers::come_again(counterparty, &problem.detail);
+            return gateway::come_again(fix_response(status, text, request_id)).response();
         }
     };
     let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap_or_default();

@@ -44,7 +44,8 @@ fn fix(fields: &str) -> Request<Bytes> {
 }
 
 fn fix_bytes(message: &[u8]) -> Request<Bytes> {
-    Request::post("/api/v1/fix").body(Bytes::copy_from_slice(message)).expect("a valid request")
+    let request = Request::post("/api/v1/fix").header("content-type", "application/fix");
+    request.body(Bytes::copy_from_slice(message)).expect("a valid request")
 }
 
 /// The answer to the good report, from what the trade service said.
@@ -88,7 +89,7 @@ fn json_without_client_or_key_is_refused() {
         refused += &render(&admit(request).expect_err("refused"));
         refused += "\n";
     }
-    let large = "x".repeat(gateway::BODY_LEN_MAX + 1);
+    let large = "x".repeat(body::BODY_LEN_MAX + 1);
     let headers = [("x-client", "c"), ("idempotency-key", "k")];
     refused += &render(
         &admit(request(http::Method::POST, "/api/v1/trades", &headers, &large)).expect_err("refused"),
@@ -261,8 +262,8 @@ fn broken_framing_is_rejected_to_whoever_sent_it() {
     ];
     assert_snapshot!(lines.join("\n"), @r"
     400 8=FIX.4.4|9=112|35=3|49=BELLWETHER|56=BROKER|34=7|52=20260306-14:30:00.123|45=7|371=10|372=AE|373=5|58=CheckSum is 216, not 208|10=255|
-    400 8=FIX.4.4|9=126|35=3|49=UNKNOWN|56=UNKNOWN|34=0|52=20260306-14:30:00.123|45=0|371=8|373=1|58=a message begins with BeginString and BodyLength|10=176|
-    400 8=FIX.4.4|9=112|35=3|49=UNKNOWN|56=UNKNOWN|34=0|52=20260306-14:30:00.123|45=0|371=10|373=6|58=the message does not end with SOH|10=223|
+    400 8=FIX.4.4|9=129|35=3|49=BELLWETHER|56=UNKNOWN|34=0|52=20260306-14:30:00.123|45=0|371=8|373=1|58=a message begins with BeginString and BodyLength|10=113|
+    400 8=FIX.4.4|9=115|35=3|49=BELLWETHER|56=UNKNOWN|34=0|52=20260306-14:30:00.123|45=0|371=10|373=6|58=the message does not end with SOH|10=160|
     ");
 }
 

@@ -9,15 +9,15 @@ use model::{AccountId, Date, InstrumentId, Price, Time, Timestamp};
 use serde_json::json;
 
 use super::fix::{self, Fault, Message, Reason, fault};
+use super::tags::{
+    self, ACCOUNT, MSG_TYPE, NO_SIDES, ORDER_ID, ORIG_SENDING_TIME, POSS_DUP, SIDE, SIDE_FIELDS,
+};
 use crate::support::request::is_key;
 
-const MSG_TYPE: u32 = 35;
-const SIDE: u32 = 54;
-const ORDER_ID: u32 = 37;
-const ACCOUNT: u32 = 1;
-const NO_SIDES: u32 = 552;
-/// What may stand in the repeating group, Side being its first field.
-const SIDE_FIELDS: [u32; 5] = [SIDE, ORDER_ID, 198, 11, ACCOUNT];
+/// The platform's TargetCompID.
+const COMP_ID: &str = "BELLWETHER";
+/// The longest number that is read, in characters: none that means something is longer.
+const NUMBER_LEN_MAX: usize = 40;
 
 /// A report that can be a trade.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,6 @@ pub struct Report {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counterparty {
     pub sender: String,
-    target: String,
     sequence: String,
     msg_type: String,
     report: String,
@@ -60,7 +59,6 @@ pub fn read(bytes: &[u8], at: Timestamp) -> Result<(Report, Counterparty), Rejec
     let echo = |tag| fix::salvage(bytes, tag).unwrap_or_default();
     let counterparty = Counterparty {
         sender: echo(49),
-        target: echo(56),
         sequence: echo(34),
         msg_type: echo(MSG_TYPE),
         report: echo(571),
@@ -109,18 +107,13 @@ impl Rejected {
 }
 
 fn report(message: &Message) -> Result<Report, Fault> {
-    let (body, sides) = split_sides(message)?;
-    let one = |tag: u32, name: &str| single(&body, tag, name);
-    if one(MSG_TYPE, "MsgType")? != "AE" {
+    if message.fields.first().is_none_or(|(tag, value)| (*tag, value.as_str()) != (MSG_TYPE, "AE")) {
         return Err(fault(MSG_TYPE, Reason::InvalidMsgType, "only TradeCaptureReport (AE) is taken here"));
     }
-    let sender = one(49, "SenderCompID")?;
-    if !is_key(sender) {
-        return Err(fault(49, Reason::ValueIncorrect, "SenderCompID is not a plain name"));
-    }
-    one(56, "TargetCompID")?;
-    whole_number(one(34, "MsgSeqNum")?, 34)?;
-    utc_timestamp(one(52, "SendingTime")?, 52)?;
+    tags::check(message)?;
+    let (body, sides) = split_sides(message)?;
+    check_header(&body)?;
+    let one = |tag: u32, name: &str| single(&body, tag, name);
     let id = one(571, "TradeReportID")?;
     if !is_key(id) {
         return Err(fault(571, Reason::ValueIncorrect, "TradeReportID is not 1 to 128 plain characters"));
@@ -131,6 +124,7 @@ fn report(message: &Message) -> Result<Report, Fault> {
     only_new_trades(&body)?;
     utc_timestamp(one(60, "TransactTime")?, 60)?;
     let (buyer, seller) = accounts(&sides)?;
+    tags::check_once(&body)?;
     Ok(Report {
         id: id.to_owned(),
         symbol: parsed(one(55, "Symbol")?, 55)?,
@@ -140,6 +134,24 @@ fn report(message: &Message) -> Result<Report, Fault> {
         price: price(one(31, "LastPx")?)?,
         trade_date: local_date(one(75, "TradeDate")?)?,
     })
+}
+
+/// Who sends what to whom, and when. Whether it is a duplicate is TradeReportID's to tell: the flag has to be one.
+fn check_header(body: &Body<'_>) -> Result<(), Fault> {
+    let one = |tag: u32, name: &str| single(body, tag, name);
+    if !is_key(one(49, "SenderCompID")?) {
+        return Err(fault(49, Reason::ValueIncorrect, "SenderCompID is not a plain name"));
+    }
+    if one(56, "TargetCompID")? != COMP_ID {
+        return Err(fault(56, Reason::CompIdProblem, format!("TargetCompID is {COMP_ID}")));
+    }
+    whole_number(one(34, "MsgSeqNum")?, 34)?;
+    utc_timestamp(one(52, "SendingTime")?, 52)?;
+    match body.iter().find(|(tag, _)| *tag == POSS_DUP) {
+        Some((_, "Y")) => utc_timestamp(one(ORIG_SENDING_TIME, "OrigSendingTime")?, ORIG_SENDING_TIME),
+        None | Some((_, "N")) => Ok(()),
+        Some(_) => Err(fault(POSS_DUP, Reason::IncorrectDataFormat, "PossDupFlag is Y or N")),
+    }
 }
 
 type Body<'a> = Vec<(u32, &'a str)>;
@@ -185,9 +197,12 @@ fn single<'a>(fields: &[(u32, &'a str)], tag: u32, name: &str) -> Result<&'a str
     }
 }
 
-/// TradeReportTransType (487) and ExecType (150) may be left out, and mean a new trade where they stand.
+/// TradeReportTransType (487), ExecType (150) and TrdType (828) may be left out, and mean a new, regular trade
+/// where they stand.
 fn only_new_trades(body: &Body<'_>) -> Result<(), Fault> {
-    for (tag, only, name) in [(487, "0", "TradeReportTransType"), (150, "F", "ExecType")] {
+    for (tag, only, name) in
+        [(487, "0", "TradeReportTransType"), (150, "F", "ExecType"), (828, "0", "TrdType")]
+    {
         if body.iter().any(|(field, value)| *field == tag && *value != only) {
             return Err(fault(tag, Reason::ValueIncorrect, format!("{name} is {only}: only new trades")));
         }
@@ -206,6 +221,7 @@ fn accounts(sides: &[Body<'_>]) -> Result<(AccountId, AccountId), Fault> {
             "2" => seller = Some(account),
             _ => return Err(fault(SIDE, Reason::ValueIncorrect, "Side is 1 (buy) or 2 (sell)")),
         }
+        tags::check_once(side)?;
     }
     buyer.zip(seller).ok_or_else(|| fault(SIDE, Reason::ValueIncorrect, "one side buys and one sells"))
 }
@@ -215,7 +231,7 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str, tag: u32) ->
 }
 
 fn whole_number(text: &str, tag: u32) -> Result<u64, Fault> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = text.len() <= NUMBER_LEN_MAX && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| digits);
     number.ok_or_else(|| fault(tag, Reason::IncorrectDataFormat, format!("`{text}` is not a whole number")))
 }
@@ -232,6 +248,9 @@ fn quantity(text: &str) -> Result<u64, Fault> {
 /// Readable as a price. Whether it is a good one is the trade service's to say.
 fn price(text: &str) -> Result<String, Fault> {
     use model::AmountError::{NotPositive, TooManyDecimals};
+    if text.len() > NUMBER_LEN_MAX {
+        return Err(fault(31, Reason::IncorrectDataFormat, "LastPx has too many digits"));
+    }
     match text.parse::<Price>() {
         Ok(_) | Err(NotPositive | TooManyDecimals { .. }) => Ok(text.to_owned()),
         Err(error) => Err(fault(31, Reason::IncorrectDataFormat, error.to_string())),
@@ -261,7 +280,7 @@ fn date(text: &str) -> Option<Date> {
 
 /// What is sent back.
 pub mod answers {
-    use super::{Bytes, Counterparty, fix};
+    use super::{Bytes, COMP_ID, Counterparty, fix};
 
     /// 35=AR, accepted.
     pub fn accepted(to: &Counterparty, trade: &str) -> Bytes {
@@ -290,14 +309,14 @@ pub mod answers {
         fix::encode(&fields)
     }
 
-    /// The standard header, with sender and target turned round.
+    /// The standard header, to whom the message came from.
     pub fn head(to: &Counterparty, msg_type: &str) -> Vec<(u32, String)> {
-        let name = |name: &str| if name.is_empty() { "UNKNOWN".to_owned() } else { name.to_owned() };
+        let sender = if to.sender.is_empty() { "UNKNOWN".to_owned() } else { to.sender.clone() };
         let sequence = if to.sequence.is_empty() { "0".to_owned() } else { to.sequence.clone() };
         vec![
             (35, msg_type.to_owned()),
-            (49, name(&to.target)),
-            (56, name(&to.sender)),
+            (49, COMP_ID.to_owned()),
+            (56, sender),
             (34, sequence),
             (52, to.at.strftime("%Y%m%d-%H:%M:%S%.3f").to_string()),
         ]

@@ -259,7 +259,7 @@ fn know_account(opened: &AccountOpened, view: &View<'_, State>) -> Decision<Even
 }
 
 fn read_withdrawal(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
-    let body = body::json(request.body())?;
+    let body = body::of(request)?;
     let fields = Fields::of(&body, &["accountId", "amount", "currency"])?;
     let account: AccountId = fields.parsed("accountId")?;
     if account.is_house() {
@@ -276,17 +276,21 @@ fn read_withdrawal(request: &Request<Bytes>) -> Result<HttpAction<Command>, Prob
 
 /// The bank is a client of its own.
 fn read_notice(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
-    let body = body::json(request.body())?;
+    let body = body::of(request)?;
     let fields = Fields::of(&body, &["reference", "account", "amount", "currency", "uetr"])?;
     let reference = fields.text("reference")?;
     if !request::is_key(reference) {
         return Err(fields.bad("reference", "is not a reference"));
     }
+    let uetr = fields.optional_text("uetr")?.filter(|uetr| !uetr.is_empty());
+    if uetr.is_some_and(|uetr| !request::is_key(uetr)) {
+        return Err(fields.bad("uetr", "is not a reference"));
+    }
     let credit = Credit {
         reference: reference.to_owned(),
         bank_account: fields.parsed::<AccountId>("account")?.to_string(),
         amount: amount(&fields)?,
-        uetr: fields.optional_text("uetr")?.filter(|uetr| !uetr.is_empty()).map(str::to_owned),
+        uetr: uetr.map(str::to_owned),
         is_deposit: true,
     };
     Ok(HttpAction::Command(HttpCommand {

@@ -5,8 +5,18 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use bytes::Bytes;
 use host::Problem;
+use http::{Request, StatusCode};
 use serde_json::{Map, Value};
+
+use super::gate;
+use super::strict_json;
+
+/// The largest body that is read.
+pub const BODY_LEN_MAX: usize = 64 * 1024;
+/// The longest text of a field, in bytes. No id, number, date or address is longer.
+pub const TEXT_LEN_MAX: usize = 256;
 
 /// The fields of a JSON object, with where it stands in the body.
 #[derive(Debug)]
@@ -15,12 +25,29 @@ pub struct Fields<'a> {
     fields: &'a Map<String, Value>,
 }
 
-/// Reads a body as JSON.
+/// Reads the body of a request as JSON.
 ///
 /// # Errors
-/// 400 `malformed-json` with line and column.
+/// 413; 400 `malformed-json` with line and column.
 pub fn json(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request("malformed-json", error.to_string()))
+    if body.len() > BODY_LEN_MAX {
+        return Err(too_large());
+    }
+    strict_json::read(body).map_err(|why| Problem::bad_request("malformed-json", why))
+}
+
+/// Reads the body of a request as JSON that says it is.
+///
+/// # Errors
+/// As [`json`], and 415.
+pub fn of(request: &Request<Bytes>) -> Result<Value, Problem> {
+    gate::check_json(request.headers())?;
+    json(request.body())
+}
+
+pub fn too_large() -> Problem {
+    let detail = format!("a body has at most {BODY_LEN_MAX} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
 }
 
 impl<'a> Fields<'a> {
@@ -54,6 +81,12 @@ impl<'a> Fields<'a> {
     pub fn optional_text(&self, name: &str) -> Result<Option<&'a str>, Problem> {
         match self.fields.get(name) {
             None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.len() > TEXT_LEN_MAX => {
+                Err(self.bad(name, format!("has at most {TEXT_LEN_MAX} bytes")))
+            }
+            Some(Value::String(text)) if text.contains(char::is_control) => {
+                Err(self.bad(name, "has a control character"))
+            }
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(self.bad(name, "must be a text")),
         }

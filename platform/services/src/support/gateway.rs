@@ -9,10 +9,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use model::Timestamp;
 
+use super::body::{BODY_LEN_MAX, too_large};
+pub use super::gate::Refusal;
+use super::gate::{self, Accepts};
 use super::request::{IDEMPOTENCY_KEY, REQUEST_ID, is_key};
 
-/// The largest body that is read.
-pub const BODY_LEN_MAX: usize = 64 * 1024;
 /// When to come again after an upstream could not be reached, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 /// Headers of an upstream's answer that mean something to a client.
@@ -31,69 +32,51 @@ pub struct Entered {
 /// What admission says of a request.
 pub type Admission = Result<Next, Refusal>;
 
-/// A problem, and headers that go with it.
-#[derive(Debug)]
-pub struct Refusal {
-    pub problem: Problem,
-    pub headers: Vec<(HeaderName, String)>,
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self { problem, headers: Vec::new() }
-    }
-}
-
 /// Reads a request, admits it, and makes the response that the host understands.
 pub async fn enter(
     request: Request<Body>,
+    accepts: &Accepts,
     admit: impl FnOnce(Entered) -> Admission,
 ) -> axum::response::Response {
+    take(request, |entered| {
+        gate::pass_route(&entered.parts, &entered.body, accepts)?;
+        admit(entered)
+    })
+    .await
+}
+
+/// The same, of a request that no route takes.
+async fn take(request: Request<Body>, admit: impl FnOnce(Entered) -> Admission) -> axum::response::Response {
     let (parts, body) = request.into_parts();
     let request_id = request_id(&parts);
-    // Ready at once: bodies are in memory before they are here.
-    let admission = match axum::body::to_bytes(body, BODY_LEN_MAX).await {
-        Ok(body) => {
-            let Arrived(now) = *extension(&parts);
-            admit(Entered { parts, body, now, request_id: request_id.clone() })
-        }
-        Err(_) => Err(too_large().into()),
+    let admission = match gate::pass(&parts) {
+        Err(refusal) => Err(refusal),
+        // Ready at once: bodies are in memory before they are here.
+        Ok(()) => match axum::body::to_bytes(body, BODY_LEN_MAX).await {
+            Ok(body) => {
+                let Arrived(now) = *extension(&parts);
+                admit(Entered { parts, body, now, request_id: request_id.clone() })
+            }
+            Err(_) => Err(too_large().into()),
+        },
     };
     match admission {
         Ok(next) => go_on(next),
-        Err(refusal) => refused(refusal, &request_id).map(Body::from),
+        Err(refusal) => with_request_id(refusal.response(), &request_id).map(Body::from),
     }
 }
 
 /// The fallback of every gateway: no such path.
 pub async fn no_route(request: Request<Body>) -> axum::response::Response {
     let path = request.uri().path().to_owned();
-    enter(request, |_| Err(Problem::not_found(path).into())).await
+    take(request, |_| Err(Problem::not_found(path).into())).await
 }
 
-/// The path is there, but not for this method.
+/// The path is there, but not for this method. The router says in `Allow` which ones it has.
 pub async fn wrong_method(request: Request<Body>) -> axum::response::Response {
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        format!("{} {}", request.method(), request.uri().path()),
-    );
-    enter(request, |_| Err(problem.into())).await
-}
-
-/// A refusal as a response.
-pub fn refused(refusal: Refusal, request_id: &str) -> Response<Bytes> {
-    with_request_id(with_headers(refusal.problem.response(), refusal.headers), request_id)
-}
-
-/// A response with the headers of a refusal.
-pub fn with_headers(mut response: Response<Bytes>, headers: Vec<(HeaderName, String)>) -> Response<Bytes> {
-    for (name, value) in headers {
-        let value =
-            HeaderValue::from_str(&value).expect("headers of refusals are made of numbers and constants");
-        response.headers_mut().insert(name, value);
-    }
-    response
+    let detail = format!("{:.16} {}", request.method().as_str(), request.uri().path());
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
+    take(request, |_| Err(problem.into())).await
 }
 
 /// The upstream's answer for the client, or the problem that there is none.
@@ -109,20 +92,24 @@ pub fn pass_back(sent: &Upstream, outcome: Result<Response<Bytes>, HttpError>) -
             }
             with_request_id(answer, request_id)
         }
-        Err(error) => refused(no_answer(sent, error), request_id),
+        Err(error) => with_request_id(come_again(no_answer(sent, error)).response(), request_id),
     }
 }
 
 /// What is known when an upstream does not answer. Only a refused connection proves that nothing was done.
-pub fn no_answer(sent: &Upstream, error: HttpError) -> Refusal {
+pub fn no_answer(sent: &Upstream, error: HttpError) -> Problem {
     let (status, code, detail) = match error {
         HttpError::Refused => (StatusCode::SERVICE_UNAVAILABLE, "upstream-unavailable", "nothing was done"),
         HttpError::Reset => (StatusCode::SERVICE_UNAVAILABLE, "upstream-reset", "it may have been done"),
         HttpError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "upstream-timed-out", "it may have been done"),
     };
     let detail = format!("{}: {detail}; repeat it with the same Idempotency-Key", sent.party);
-    let headers = vec![(header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_owned())];
-    Refusal { problem: Problem::new(status, code, detail), headers }
+    Problem::new(status, code, detail)
+}
+
+/// The same request may be admitted later.
+pub fn come_again(refusal: impl Into<Refusal>) -> Refusal {
+    refusal.into().with(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
 }
 
 /// The headers of a forwarded command or read.
@@ -183,9 +170,4 @@ pub fn request_id(parts: &Parts) -> String {
 
 fn extension<T: Send + Sync + 'static>(parts: &Parts) -> &T {
     parts.extensions.get().expect("the host sets arrival and number of every request")
-}
-
-fn too_large() -> Problem {
-    let detail = format!("a body has at most {BODY_LEN_MAX} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
 }

@@ -4,8 +4,10 @@
 
 pub mod body;
 pub mod contract;
+pub mod gate;
 pub mod gateway;
 pub mod request;
+mod strict_json;
 
 pub use body::Fields;
 pub use request::Path;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use host::{HttpAction, HttpCommand, Problem};
-use http::{Method, Request, StatusCode};
+use http::Request;
 
 /// Who asks, as the gateway has authenticated it.
 pub const CLIENT: &str = "x-client";
@@ -21,7 +21,9 @@ pub struct Path<'a> {
 
 impl<'a> Path<'a> {
     pub fn of(request: &'a Request<Bytes>) -> Self {
-        let segments = request.uri().path().split('/').filter(|segment| !segment.is_empty()).collect();
+        // An empty segment is one: `//api` and `/api/` are not `/api`.
+        let path = request.uri().path();
+        let segments = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         Self { method: request.method().as_str(), segments }
     }
 
@@ -63,9 +65,11 @@ pub fn idempotency_key(request: &Request<Bytes>) -> Result<&str, Problem> {
     key_header(request, IDEMPOTENCY_KEY, "idempotency-key-required")
 }
 
-/// A header as text, where it is there and readable.
+/// A header as text, where it is there once and readable.
 pub fn header<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
-    request.headers().get(name)?.to_str().ok()
+    let mut values = request.headers().get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
 /// 1 to [`KEY_LEN_MAX`] visible ASCII characters.
@@ -95,15 +99,17 @@ pub fn required_query(request: &Request<Bytes>, name: &str) -> Result<String, Pr
         .ok_or_else(|| Problem::bad_request("query-parameter-required", format!("query parameter {name}")))
 }
 
+/// Whether all escapes of a query's value are escapes, and what they make is text without control characters.
+pub fn is_escaped_text(value: &str) -> bool {
+    let escapes = value.split('%').skip(1);
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let decoded = percent_decoded(value);
+    escapes.into_iter().all(is_escape) && !decoded.contains(|c: char| c.is_control() || c == '\u{fffd}')
+}
+
 /// The answer to a path or a method that a service does not have.
 pub fn no_route(request: &Request<Bytes>) -> Problem {
     Problem::not_found(format!("{} {}", request.method(), request.uri().path()))
-}
-
-/// The answer to a path that exists, with another method.
-pub fn wrong_method(allowed: &[Method]) -> Problem {
-    let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", allowed.join(", "))
 }
 
 /// `%41` to `A`, `+` to a space; what is no escape stays as it is. Bytes that are no UTF-8 are replaced.

@@ -37,7 +37,7 @@ impl Trades {
 ///
 /// What cannot be read is a 400 and leaves nothing. What can be read and is wrong is a trade, refused.
 fn submission(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
-    let body = body::json(request.body())?;
+    let body = body::of(request)?;
     let fields = Fields::of(
         &body,
         &["instrumentId", "buyerAccountId", "sellerAccountId", "quantity", "price", "tradeDate"],
@@ -88,7 +88,7 @@ fn price(fields: &Fields<'_>) -> Result<(String, Option<Fault>), Problem> {
 
 /// `{venueId, tradeDate, kind: open | close | endOfDay}`
 fn venue_message(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
-    let body = body::json(request.body())?;
+    let body = body::of(request)?;
     let fields = Fields::of(&body, &["venueId", "tradeDate", "kind"])?;
     let kind = fields.text("kind")?;
     let message = VenueMessage {
