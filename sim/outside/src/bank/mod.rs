@@ -141,8 +141,9 @@ impl Bank {
             Ok(order) => order,
             Err(why) => return wire::refused(StatusCode::BAD_REQUEST, &why, now),
         };
-        let window = if treatment.as_new { Duration::ZERO } else { self.settings.deduplication_window };
-        match self.books.seen(&order, now, window) {
+        let window = self.settings.deduplication_window;
+        let forgets = treatment.as_new && self.books.seen(&order, now, window) != Seen::New;
+        match self.books.seen(&order, now, if forgets { Duration::ZERO } else { window }) {
             Seen::Same(payment) => return wire::standing(payment, now),
             Seen::Conflict => return wire::refused(StatusCode::CONFLICT, "another order has this UETR", now),
             Seen::New => {}
@@ -152,14 +153,27 @@ impl Bank {
         let is_pending = self.pending_draw.odds_ppm(self.settings.pending_ppm);
         let due = later(now, self.settings.pending_for.draw(&mut self.pending_draw));
         let held = treatment.hold.map(|hold| hold.until(now)).or(is_pending.then_some(due));
+        let mut followed = Treatment { as_new: forgets, ..Treatment::default() };
         match held.filter(|_| now <= order.valid_until && treatment.refuse.is_none()) {
             Some(due) => {
                 self.books.hold(order, now, due);
                 self.pending.insert((due, uetr.clone()));
+                followed.hold = treatment.hold;
             }
-            None => facts.push(Fact::Bank(self.books.settle(order, now, treatment.refuse))),
+            None => {
+                let movement = self.books.settle(order, now, treatment.refuse);
+                let is_asked = |reason: &Reason| {
+                    movement.kind == BankKind::Refused && movement.reference == reason.code()
+                };
+                followed.refuse = treatment.refuse.filter(is_asked);
+                facts.push(Fact::Bank(movement));
+            }
         }
-        self.standing(&uetr, now)
+        let mut response = self.standing(&uetr, now);
+        if followed != Treatment::default() {
+            response.extensions_mut().insert(followed);
+        }
+        response
     }
 
     fn standing(&self, uetr: &str, now: Timestamp) -> Response<Bytes> {

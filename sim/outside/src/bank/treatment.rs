@@ -1,11 +1,12 @@
 //! How the bank is to treat an order otherwise than it would by itself.
 //!
-//! Not on the wire: it travels as an extension of the request, which only the decorator in `trouble` sets.
+//! Not on the wire: it travels as an extension of the request, which only the decorator in `trouble` sets. The
+//! answer to a new order carries back as much of it as made a difference.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use model::Timestamp;
 
 use super::Reason;
@@ -29,6 +30,11 @@ pub enum Hold {
 }
 
 impl Treatment {
+    /// What of it made a difference to an order.
+    pub(crate) fn followed(response: &Response<Bytes>) -> Self {
+        response.extensions().get().copied().unwrap_or_default()
+    }
+
     pub(super) fn of(request: &Request<Bytes>) -> Self {
         request.extensions().get().copied().unwrap_or_default()
     }

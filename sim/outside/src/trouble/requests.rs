@@ -8,13 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use invariants::Fact;
-use invariants::fact::BankKind;
 use model::Timestamp;
 
 use super::bank;
 use super::troubled::{Troubled, UnderWay};
 use super::{Contradiction, Cutoff, Outage, Trouble};
-use crate::bank::{Hold, Treatment};
+use crate::bank::{Hold, Reason, Treatment};
 use crate::party::{Handled, Party, Reply, refusal};
 
 type Hit = (u32, Trouble);
@@ -54,7 +53,7 @@ impl<P: Party> Troubled<P> {
             true => self.party.handle(now, request),
             false => self.party.handle(now, &treatment.attach(request)),
         };
-        self.meet_treated(&handled, hits, treatment);
+        self.meet_treated(&handled, hits);
         self.after_bookings(now, &handled.facts);
         handled
     }
@@ -64,9 +63,7 @@ impl<P: Party> Troubled<P> {
         for (_, trouble) in hits {
             let (refuse, hold) = match trouble {
                 Trouble::Reject { reason, .. } => (Some(*reason), None),
-                Trouble::CutoffMissed { how: Cutoff::Refused } => {
-                    (Some(crate::bank::Reason::InvalidCutOffTime), None)
-                }
+                Trouble::CutoffMissed { how: Cutoff::Refused } => (Some(Reason::InvalidCutOffTime), None),
                 Trouble::CutoffMissed { how: Cutoff::Pending { reopens } } => {
                     (None, Some(Hold::Until(*reopens)))
                 }
@@ -83,22 +80,20 @@ impl<P: Party> Troubled<P> {
         treatment
     }
 
-    /// A treatment counts where the books followed it.
-    fn meet_treated(&self, handled: &Handled, hits: &[Hit], treatment: Treatment) {
-        if treatment == Treatment::default() {
+    /// A treatment counts where it made a difference to the books.
+    fn meet_treated(&self, handled: &Handled, hits: &[Hit]) {
+        let followed = handled.response().map(Treatment::followed).unwrap_or_default();
+        if followed == Treatment::default() {
             return;
         }
-        let refused = handled.facts.iter().find_map(|fact| match fact {
-            Fact::Bank(moved) if moved.kind == BankKind::Refused => Some(moved.reference.as_str()),
-            _ => None,
-        });
-        let is_pending = handled.response().is_some_and(|response| bank::status(response) == "PDNG");
         for (id, trouble) in hits {
             let met = match trouble {
-                Trouble::Reject { reason, .. } => refused == Some(reason.code()),
-                Trouble::CutoffMissed { how: Cutoff::Refused } => refused == Some("TM01"),
-                Trouble::CutoffMissed { .. } | Trouble::Pending { .. } => is_pending,
-                Trouble::DedupExpired { .. } => !handled.facts.is_empty(),
+                Trouble::Reject { reason, .. } => followed.refuse == Some(*reason),
+                Trouble::CutoffMissed { how: Cutoff::Refused } => {
+                    followed.refuse == Some(Reason::InvalidCutOffTime)
+                }
+                Trouble::CutoffMissed { .. } | Trouble::Pending { .. } => followed.hold.is_some(),
+                Trouble::DedupExpired { .. } => followed.as_new,
                 _ => false,
             };
             if met {
