@@ -59,7 +59,7 @@ impl Database {
         Self {
             tables,
             locks: Locks::default(),
-            log: Log::default(),
+            log: Log::keeping(settings.max_slot_wal_keep_size.unwrap_or(usize::MAX)),
             disk: Disk::default(),
             durability: Durability::new(settings),
             checkpoint: Checkpoint::new(settings),

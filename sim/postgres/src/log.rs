@@ -1,7 +1,7 @@
 //! The write-ahead log of a server and its way to the standby (manual 27.2, 28): one record per transaction.
 //!
 //! A record is written, then flushed, then sent. Records are kept until the standby has flushed them, as with a
-//! replication slot without `max_slot_wal_keep_size` (27.2.6), and not at all as long as no standby ever came.
+//! replication slot (27.2.6), and not at all as long as no standby ever came.
 //! A timeline begins with each promotion (26.3.5); a standby may follow only a server whose history has all that
 //! the standby has.
 
@@ -21,6 +21,10 @@ pub struct Log {
     unflushed: VecDeque<WalRecord>,
     /// Flushed records that the standby may still ask for.
     retained: VecDeque<WalRecord>,
+    /// How many at most; what is beyond that a standby has to get by a rewind.
+    pub kept_max: usize,
+    /// Commits among those that were not kept, for the case that a failover undoes them.
+    dropped: VecDeque<CommitLost>,
     /// The last record of which the server has said that it is committed.
     pub told: Lsn,
     slot: bool,
@@ -36,6 +40,8 @@ impl Default for Log {
             flushed: Lsn(0),
             unflushed: VecDeque::new(),
             retained: VecDeque::new(),
+            kept_max: usize::MAX,
+            dropped: VecDeque::new(),
             told: Lsn(0),
             slot: false,
             connected: false,
@@ -44,6 +50,10 @@ impl Default for Log {
 }
 
 impl Log {
+    pub fn keeping(kept_max: usize) -> Self {
+        Self { kept_max, ..Self::default() }
+    }
+
     /// A standby that was there before the first record.
     pub fn connect_first(&mut self) {
         self.slot = true;
@@ -51,8 +61,9 @@ impl Log {
     }
 
     /// A log that has what another server has flushed, and continues it.
-    pub fn continuing(source: &Self) -> Self {
+    pub fn continuing(source: &Self, kept_max: usize) -> Self {
         Self {
+            kept_max,
             timeline: source.timeline,
             history: source.history.clone(),
             lsn: source.flushed,
@@ -87,13 +98,22 @@ impl Log {
         if self.connected {
             out.push(Output::SendWal(record.clone()));
         }
-        if self.slot {
-            self.retained.push_back(record);
+        if !self.slot {
+            return;
+        }
+        self.retained.push_back(record);
+        if self.retained.len() > self.kept_max
+            && let Some(record) = self.retained.pop_front().filter(WalRecord::is_commit)
+        {
+            self.dropped.push_back(record.lost());
         }
     }
 
     /// The standby has flushed everything up to there.
     pub fn release(&mut self, lsn: Lsn) {
+        while self.dropped.front().is_some_and(|record| record.lsn <= lsn) {
+            self.dropped.pop_front();
+        }
         while self.retained.front().is_some_and(|record| record.lsn <= lsn) {
             self.retained.pop_front();
         }
@@ -153,13 +173,13 @@ impl Log {
 
     /// Commits told of that are not in the survivor's past, each reported once.
     pub fn report_lost(&mut self, survivor: &Self, out: &mut Vec<Output>) {
-        let told = self.retained.iter().filter(|record| record.lsn <= self.told);
-        for record in told.filter(|record| record.removed.is_none()) {
-            let WalRecord { transaction, timeline, lsn, .. } = *record;
-            if !survivor.contains(WalPosition { timeline, lsn }) {
-                out.push(Output::CommitLost(CommitLost { transaction, timeline, lsn }));
-            }
-        }
+        let kept = self.retained.iter().filter(|record| record.is_commit()).map(WalRecord::lost);
+        let told = self.dropped.iter().copied().chain(kept).filter(|commit| commit.lsn <= self.told);
+        let lost = told.filter(|CommitLost { timeline, lsn, .. }| {
+            !survivor.contains(WalPosition { timeline: *timeline, lsn: *lsn })
+        });
+        out.extend(lost.map(Output::CommitLost));
+        self.dropped.clear();
         self.retained.clear();
     }
 }

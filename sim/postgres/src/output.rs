@@ -52,7 +52,7 @@ pub enum Output {
     CommittedTx(CommittedTx),
     /// A transaction that was told of by [`Output::CommittedTx`] is gone.
     CommitLost(CommitLost),
-    /// The standby is a primary now. The position is the first of the new timeline that has no record yet.
+    /// The standby is the primary of this timeline now, which begins behind this record.
     Promoted { timeline: u32, lsn: Lsn },
     /// All sessions were closed, and with them the link to the other server; the server recovers by itself, and
     /// is back when [`crate::Server::tick`] says so.
@@ -128,6 +128,15 @@ pub struct WalRecord {
 }
 
 impl WalRecord {
+    pub(crate) fn is_commit(&self) -> bool {
+        self.removed.is_none()
+    }
+
+    pub(crate) fn lost(&self) -> CommitLost {
+        let Self { transaction, timeline, lsn, .. } = *self;
+        CommitLost { transaction, timeline, lsn }
+    }
+
     pub(crate) fn committed(&self) -> CommittedTx {
         CommittedTx {
             transaction: self.transaction,

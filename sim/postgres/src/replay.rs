@@ -43,7 +43,7 @@ impl Replay {
         while self.untold.front().is_some_and(|committed| committed.lsn <= record.told) {
             self.untold.pop_front();
         }
-        if record.removed.is_none() {
+        if record.is_commit() {
             self.untold.push_back(record.committed());
         }
         self.queue.push_back((now_ns, record));

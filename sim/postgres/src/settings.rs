@@ -31,6 +31,8 @@ pub struct Settings {
     pub idle_in_transaction_session_timeout_ms: u64,
     /// How often the WAL writer flushes what `synchronous_commit = off` left to it.
     pub wal_writer_delay_ms: u64,
+    /// How much log is kept for a standby that is away: records here, megabytes in PostgreSQL. `None`: all.
+    pub max_slot_wal_keep_size: Option<usize>,
     /// How long a standby puts off the removal of rows that a snapshot there still sees.
     pub max_standby_streaming_delay_ms: u64,
     /// `CACHE` of all sequences (CREATE SEQUENCE): how many values a session takes at a time.
@@ -51,6 +53,7 @@ impl Default for Settings {
             statement_timeout_ms: 0,
             idle_in_transaction_session_timeout_ms: 0,
             wal_writer_delay_ms: 200,
+            max_slot_wal_keep_size: None,
             max_standby_streaming_delay_ms: 30_000,
             sequence_cache: 1,
             checkpoint_timeout_ms: 300_000,

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use super::{Life, Server, ServerRole};
 use crate::log::Log;
 use crate::output::{CommittedTx, Lsn, Output};
+use crate::snapshot::Versions;
+use crate::vacuum::Vacuum;
 
 /// Each timeline numbers its transactions from here on, so that no id is used on two of them.
 const TRANSACTIONS_PER_TIMELINE: u64 = 1 << 40;
@@ -69,9 +71,11 @@ impl Server {
         for data in &mut mine.tables {
             data.sequence.crash();
         }
-        mine.log = Log::continuing(&theirs.log);
+        mine.log = Log::continuing(&theirs.log, mine.log.kept_max);
         mine.replay.restart_at(flushed, untold);
+        mine.versions = Versions::default();
         mine.versions.advance_to(flushed);
+        mine.vacuum = Vacuum::default();
         mine.durability.commits.clear();
         mine.durability.acked = Lsn(0);
         mine.last_transaction = theirs.last_transaction;

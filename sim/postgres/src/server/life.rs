@@ -69,7 +69,11 @@ impl Server {
         if self.life != Life::Running {
             return self.crash(out);
         }
-        for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
+        // Who waits ends first, so that nobody goes on because another one has ended.
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            self.sessions.iter().partition(|(_, session)| session.wait.is_some());
+        let order: Vec<u64> = waiting.into_iter().chain(others).map(|(conn, _)| *conn).collect();
+        for conn in order {
             self.terminate(now_ns, conn, out);
         }
         let database = &mut self.database;

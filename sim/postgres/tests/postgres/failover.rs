@@ -1,6 +1,6 @@
 //! Promotion, rewind, lag: store.md 28, 33, 34, 36, 37.
 
-use host::ports::store::{Statement, StoreError};
+use host::ports::store::{Isolation, Statement, StoreError};
 use postgres::{Output, Server, ServerRole, Settings, SynchronousCommit};
 
 use crate::harness::*;
@@ -222,4 +222,57 @@ fn b37_a_standby_lags_as_long_as_it_is_told_to_and_a_promotion_does_not_wait() {
     world.ok(a, append(3));
     world.fail_over();
     assert_eq!(versions(&world.primary), [1, 2, 3]);
+}
+
+#[test]
+fn b34_a_standby_that_is_too_far_behind_is_refused_until_it_is_made_anew() {
+    let settings = Settings { max_slot_wal_keep_size: Some(2), ..Settings::default() };
+    let mut world = World::with(Settings { synchronous_commit: SynchronousCommit::Local, ..settings });
+    let a = world.session();
+    world.hold_log = true;
+    (1..=3).for_each(|version| drop(world.ok(a, append(version))));
+    world.primary.standby_disconnected(world.now_ns);
+    world.standby.crash(&mut Vec::new());
+    let status = world.standby.wal_status();
+    let refused = world.primary.standby_connected(world.now_ns, status, &mut Vec::new());
+    assert!(matches!(refused, Err(StoreError::Database { sqlstate: "58P01", .. })), "{refused:?}");
+    world.hold_log = false;
+    world.rewind_standby();
+    world.at_rest();
+}
+
+#[test]
+fn b34_commits_that_were_not_even_kept_for_the_standby_are_reported_too() {
+    let settings = Settings { max_slot_wal_keep_size: Some(2), ..Settings::default() };
+    let mut world = World::with(Settings { synchronous_commit: SynchronousCommit::Local, ..settings });
+    let a = world.session();
+    world.ok(a, append(1));
+    world.hold_log = true;
+    (2..=5).for_each(|version| drop(world.ok(a, append(version))));
+    world.fail_over();
+    world.rewind_standby();
+    assert_eq!(world.lost.iter().map(|lost| lost.lsn.0).collect::<Vec<_>>(), [2, 3, 4, 5]);
+}
+
+#[test]
+fn b34_a_rewound_server_shows_snapshots_as_they_were() {
+    let mut world = local();
+    for server in [&mut world.primary, &mut world.standby] {
+        server.seed(&ACCOUNTS, vec![account(1, 0, 100)]);
+    }
+    let a = world.session();
+    world.hold_log = true;
+    (1..=9).for_each(|version| drop(world.ok(a, append(version))));
+    world.fail_over();
+    world.hold_log = false;
+    world.rewind_standby();
+    let now_ns = world.now_ns;
+    world.standby.connect(now_ns, 80).expect("a connection");
+    let repeatable = begin_at(Isolation::RepeatableRead);
+    ask(&mut world.standby, now_ns, 80, vec![repeatable, get(1)]).expect("a read");
+    let a = world.session();
+    world.ok(a, vec![begin(), update(1, 0, 1), Statement::Commit]);
+    let again = ask(&mut world.standby, now_ns, 80, vec![get(1), Statement::Commit]).expect("a read");
+    assert_eq!(rows(&again[0]), [account(1, 0, 100)]);
+    world.at_rest();
 }

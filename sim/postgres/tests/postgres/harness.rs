@@ -51,7 +51,8 @@ pub struct World {
     told: Told,
     /// While true, the log stays on its way to the standby.
     pub hold_log: bool,
-    log: VecDeque<WalRecord>,
+    /// On its way to the standby.
+    pub log: VecDeque<WalRecord>,
     last_conn: u64,
     last_call: u64,
 }

@@ -10,6 +10,7 @@ mod durability;
 mod failover;
 mod faults;
 mod harness;
+mod history;
 mod isolation;
 mod locks;
 mod random;
