@@ -69,6 +69,8 @@ impl<S: Service> StoreHost<S> {
         let wanted = Republication { stream: stream.to_owned(), topic, from, to };
         let answer = self.ports.http.call(service, republication_request(&wanted), SOURCE_TIMEOUT).await;
         if !answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+            // Logs name statuses, never bodies.
+            let answer = answer.map(|response| response.status());
             tracing::warn!(instance = %self.instance, source, ?answer, "the source does not help; asked again");
         }
     }

@@ -1,4 +1,6 @@
-//! Token buckets: how often each client may ask. In nanoseconds of credit, so that nothing is rounded.
+//! How often each client may ask, in token buckets (nanoseconds of credit, so that nothing is rounded), and how
+//! many of its requests may be under way at once: a service that hangs holds up those who ask it, and not the
+//! places of all others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +20,10 @@ pub struct Limits {
     /// What a full bucket holds.
     full: u64,
     buckets: BTreeMap<String, Bucket>,
+    /// Most requests of a client that wait for a service at once.
+    under_way_max: u32,
+    /// Clients with requests under way. Bounded by the requests that the host serves.
+    under_way: BTreeMap<String, u32>,
     /// When it was last looked who can be forgotten.
     forgot_at: Option<Timestamp>,
 }
@@ -29,11 +35,13 @@ struct Bucket {
 }
 
 impl Limits {
-    /// Both numbers are at least 1.
-    pub fn new(requests_per_second: u32, burst: u32) -> Self {
-        assert!(requests_per_second > 0 && burst > 0, "a limit of nothing admits nobody");
+    /// All numbers are at least 1.
+    pub fn new(requests_per_second: u32, burst: u32, under_way_max: u32) -> Self {
+        let all_admit = requests_per_second > 0 && burst > 0 && under_way_max > 0;
+        assert!(all_admit, "a limit of nothing admits nobody");
         let cost = SECOND / u64::from(requests_per_second);
-        Self { cost, full: cost * u64::from(burst), buckets: BTreeMap::new(), forgot_at: None }
+        let (buckets, under_way) = (BTreeMap::new(), BTreeMap::new());
+        Self { cost, full: cost * u64::from(burst), buckets, under_way_max, under_way, forgot_at: None }
     }
 
     /// Takes one request out of the client's bucket.
@@ -54,6 +62,23 @@ impl Limits {
                 Ok(())
             }
             None => Err((self.cost - credit).div_ceil(SECOND)),
+        }
+    }
+
+    /// Whether the client may have one more request under way. If so, [`Limits::ended`] is told of its end.
+    pub fn begin(&mut self, client: &str) -> bool {
+        let under_way = self.under_way.get(client).copied().unwrap_or(0);
+        if under_way < self.under_way_max {
+            self.under_way.insert(client.to_owned(), under_way + 1);
+        }
+        under_way < self.under_way_max
+    }
+
+    pub fn ended(&mut self, client: &str) {
+        let Some(under_way) = self.under_way.get_mut(client) else { return };
+        *under_way -= 1;
+        if *under_way == 0 {
+            self.under_way.remove(client);
         }
     }
 
@@ -81,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let mut limits = Limits::new(2, 3);
+        let mut limits = Limits::new(2, 3, 1);
         let start = crate::testing::instant("2026-03-06T09:30:00Z");
         for _ in 0..3 {
             assert_eq!(limits.take("c-1", start), Ok(()));
@@ -98,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_gives_no_credit() {
-        let mut limits = Limits::new(1, 1);
+        let mut limits = Limits::new(1, 1, 1);
         let start = crate::testing::instant("2026-03-06T09:30:00Z");
         assert_eq!(limits.take("c-1", start), Ok(()));
         assert_eq!(limits.take("c-1", start - Duration::from_secs(60)), Err(1));
@@ -107,7 +132,7 @@ mod tests {
 
     #[test]
     fn clients_that_ask_no_more_are_forgotten() {
-        let mut limits = Limits::new(1, 1);
+        let mut limits = Limits::new(1, 1, 1);
         let start = crate::testing::instant("2026-03-06T09:30:00Z");
         for at in 0..CLIENTS_MAX {
             limits.take(&format!("c-{at}"), start).expect("its first request");
@@ -117,7 +142,7 @@ mod tests {
     }
     #[test]
     fn a_flood_of_clients_takes_no_more_memory_and_no_room_of_those_who_are_here() {
-        let mut limits = Limits::new(1, 2);
+        let mut limits = Limits::new(1, 2, 1);
         let start = crate::testing::instant("2026-03-06T09:30:00Z");
         let admitted =
             (0..3 * CLIENTS_MAX).filter(|at| limits.take(&format!("c-{at}"), start).is_ok()).count();
@@ -127,5 +152,18 @@ mod tests {
         let later = start + Duration::from_secs(1);
         assert_eq!(limits.take("new", later), Ok(()), "the others' buckets are full again, but that of c-1");
         assert_eq!(limits.buckets.len(), 2);
+    }
+
+    #[test]
+    fn a_client_has_so_many_requests_under_way_and_leaves_no_trace() {
+        let mut limits = Limits::new(1, 1, 2);
+        assert!(limits.begin("c-1") && limits.begin("c-1") && !limits.begin("c-1"));
+        assert!(limits.begin("c-2"), "another client has places of its own");
+        limits.ended("c-1");
+        assert!(limits.begin("c-1") && !limits.begin("c-1"));
+        for client in ["c-1", "c-1", "c-2"] {
+            limits.ended(client);
+        }
+        assert!(limits.under_way.is_empty());
     }
 }

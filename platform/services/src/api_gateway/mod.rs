@@ -30,6 +30,7 @@ use self::limits::Limits;
 use self::routes::{ROUTES, Route};
 use self::tokens::{Denied, Tokens};
 use crate::support::gateway::{self, Admission, Entered, Refusal};
+use crate::support::request;
 
 /// The gateway. Its fields are its settings.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Settings {
     pub requests_per_second: u32,
     /// Requests of a client at once.
     pub burst: u32,
+    /// Requests of a client that wait for a service at once.
+    pub under_way_max: u32,
 }
 
 impl Default for Settings {
@@ -63,6 +66,7 @@ impl Default for Settings {
             verified_tokens_max: 1_024,
             requests_per_second: 200,
             burst: 1_000,
+            under_way_max: 256,
         }
     }
 }
@@ -79,7 +83,7 @@ struct Shared {
 
 impl ApiGateway {
     pub fn new(settings: Settings) -> Self {
-        let limits = Limits::new(settings.requests_per_second, settings.burst);
+        let limits = Limits::new(settings.requests_per_second, settings.burst, settings.under_way_max);
         let tokens = Tokens::new(settings);
         Self { shared: Arc::new(Shared { tokens: Mutex::new(tokens), limits: Mutex::new(limits) }) }
     }
@@ -103,6 +107,7 @@ impl Edge for ApiGateway {
     }
 
     fn reply(&self, sent: &Upstream, outcome: Result<Response<Bytes>, HttpError>) -> Response<Bytes> {
+        self.shared.limits().ended(request::header(&sent.request, request::CLIENT).unwrap_or_default());
         match &outcome {
             Ok(response) if routes::is_hidden(sent, response) => {
                 let problem = Problem::not_found(sent.request.uri().path());
@@ -130,7 +135,11 @@ impl Shared {
         if let Err(seconds) = self.limits().take(&caller.client, entered.now) {
             return Err(too_many(seconds));
         }
-        Ok(Next::Forward(route.forward(&caller, &entered)?))
+        let upstream = route.forward(&caller, &entered)?;
+        if !self.limits().begin(&caller.client) {
+            return Err(too_many_under_way());
+        }
+        Ok(Next::Forward(upstream))
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
@@ -165,6 +174,11 @@ fn unauthorized(why: &'static str) -> Refusal {
 fn keys_unavailable() -> Refusal {
     let why = "the identity provider's keys cannot be had";
     gateway::come_again(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "identity-unavailable", why))
+}
+
+fn too_many_under_way() -> Refusal {
+    let why = "too many requests of the client wait for an answer";
+    gateway::come_again(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-under-way", why))
 }
 
 fn too_many(seconds: u64) -> Refusal {

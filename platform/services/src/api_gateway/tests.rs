@@ -389,6 +389,26 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
     );
 }
 
+/// A service that hangs holds up its callers only so far; each answer, whatever it is, gives a place back.
+#[test]
+fn a_client_waits_for_so_many_answers_at_once() {
+    let gateway = gateway_of(Settings { under_way_max: 2, ..Settings::default() });
+    let asks = || ask("GET", "/api/v1/positions/A-1", &participant(), "");
+    let first = forwarded(&gateway, asks());
+    forwarded(&gateway, asks());
+    let refused = "429 too-many-under-way retry-after 1 too many requests of the client wait for an answer";
+    assert_eq!(line(&gateway, asks()), refused);
+    let forbidden = ask("GET", "/api/v1/positions/A-9", &participant(), "");
+    assert!(line(&gateway, forbidden).starts_with("403"), "what is refused takes no place");
+    let other = sign("k-1", KEY_1, &with(claims("participant"), "sub", json!("client-2")));
+    assert!(line(&gateway, ask("GET", "/api/v1/positions/A-1", &other, "")).starts_with("->"));
+    for outcome in [Err(HttpError::TimedOut), Ok(Response::new(Bytes::new()))] {
+        gateway.reply(&first, outcome);
+        forwarded(&gateway, asks());
+        assert_eq!(line(&gateway, asks()), refused);
+    }
+}
+
 #[test]
 fn every_answer_has_a_request_id() {
     let gateway = gateway();

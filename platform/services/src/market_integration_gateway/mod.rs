@@ -11,6 +11,11 @@
 //! | `AR`, TrdRptStatus 1, Text 58 | the trade is refused | 422 |
 //! | `3` Reject, RefTagID 371, SessionRejectReason 373, Text 58 | the message cannot be read | 400 |
 //! | `j` BusinessMessageReject, reason 4 | trade gives no answer now: send it again | 409, 429, 503, 504 |
+//!
+//! What is no FIX by its headers or its size has a problem for an answer, as JSON has (413, 415, 431).
+//!
+//! No token is read here: `x-client` and SenderCompID are believed. That only the API gateway, the venue and FIX
+//! counterparties, each over a connection of its own, get to this door is the network's to see to.
 
 mod fix;
 mod tags;
