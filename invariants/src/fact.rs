@@ -35,6 +35,14 @@ pub enum Fact {
         database: String,
         timeline: u32,
     },
+    /// A standby left synchronous_standby_names: commits are acknowledged without it.
+    StandbyLeft {
+        database: String,
+    },
+    /// It has caught up, and commits wait for it again.
+    StandbyJoined {
+        database: String,
+    },
     /// A record passed the last stable offset of its partition.
     Visible(Visible),
     /// Records at and after the offset are gone.
@@ -296,7 +304,9 @@ impl Fact {
             Self::Opening(_) => FactKind::Opening,
             Self::Committed(_) => FactKind::Committed,
             Self::CommitLost { .. } => FactKind::CommitLost,
-            Self::Promoted { .. } => FactKind::Promoted,
+            Self::Promoted { .. } | Self::StandbyLeft { .. } | Self::StandbyJoined { .. } => {
+                FactKind::Promoted
+            }
             Self::Visible(_) => FactKind::Visible,
             Self::Truncated { .. } => FactKind::Truncated,
             Self::Rebalanced { .. } => FactKind::Rebalanced,

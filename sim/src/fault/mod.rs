@@ -5,10 +5,13 @@
 //! under the number of its fault, and lets go under the same.
 
 pub mod clocks;
+pub mod databases;
 pub mod engine;
+pub mod kafka;
 pub mod links;
 pub mod plan;
 pub mod processes;
+pub mod rails;
 pub mod scene;
 
 use std::fmt;
@@ -61,7 +64,15 @@ pub struct Kind {
 
 /// Every kind that Bellwether brings.
 pub fn kinds() -> Vec<Kind> {
-    [links::kinds(), processes::kinds(), clocks::kinds()].into_iter().flatten().collect()
+    let families = [
+        links::kinds(),
+        processes::kinds(),
+        clocks::kinds(),
+        databases::kinds(),
+        kafka::kinds(),
+        rails::kinds(),
+    ];
+    families.into_iter().flatten().collect()
 }
 
 /// Makes a deed of what is done and what is said of it.

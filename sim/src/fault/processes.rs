@@ -69,6 +69,11 @@ pub fn kinds() -> Vec<Kind> {
     ]
 }
 
+/// `kill`, by the name that it has for brokers.
+pub fn broker_down(brokers: &'static [TargetKind]) -> FaultAction {
+    FaultAction::of::<Kill>("broker-down", brokers, "The broker dies at once, and starts again at the end.")
+}
+
 struct Nothing;
 
 impl FromTable for Nothing {
@@ -166,7 +171,7 @@ fn starts(drawn: Drawn, scene: &Scene<'_>, at: model::Timestamp, nodes: Deaths) 
     drawn.step(at, says, move |stage, fault| nodes.iter().for_each(|node| stage.world.start(*node, fault)))
 }
 
-fn kill(scene: &mut Scene<'_>) -> Drawn {
+pub fn kill(scene: &mut Scene<'_>) -> Drawn {
     let keys: Kill = scene.params();
     let victims = scene.victims();
     let end = if keys.machine { End::Machine } else { End::Process };

@@ -5,36 +5,67 @@ use std::rc::Rc;
 
 use contracts::{Headers, Message};
 use futures::FutureExt;
+use host::signal::Signal;
 use invariants::Fact;
 use invariants::fact::Visible;
 use kafka::{Broker, ConnectionId, Output, Request, TopicPartition};
 
 use super::deadline::Deadline;
-use crate::world::network::Inbound;
+use crate::world::network::{Inbound, NodeIndex};
 use crate::world::node::Node;
 
-/// The brokers of the cluster: their disks, which outlive their processes.
-pub type Cluster = Rc<Vec<RefCell<Broker>>>;
+/// The brokers of the cluster.
+pub type Cluster = Rc<Vec<BrokerSeat>>;
+
+/// A broker: its disk, which outlives its process, and what was done to it from outside.
+pub struct BrokerSeat {
+    pub broker: RefCell<Broker>,
+    pub node: NodeIndex,
+    undelivered: RefCell<Vec<Output>>,
+    stirred: Signal,
+}
+
+impl BrokerSeat {
+    pub fn new(broker: Broker, node: NodeIndex) -> Self {
+        Self {
+            broker: RefCell::new(broker),
+            node,
+            undelivered: RefCell::default(),
+            stirred: Signal::default(),
+        }
+    }
+
+    /// Leaves it to the broker's process to deliver what came of something done to it from outside.
+    pub fn stir(&self, outputs: Vec<Output>) {
+        self.undelivered.borrow_mut().extend(outputs);
+        self.stirred.send();
+    }
+}
 
 /// Runs broker number `place` of the cluster.
 pub async fn run(node: Node, cluster: Cluster, place: usize) {
+    cluster[place].undelivered.take();
     if node.incarnation > 1 {
-        let mut broker = cluster[place].borrow_mut();
+        let mut broker = cluster[place].broker.borrow_mut();
         broker.crash();
         broker.restart(now_ms(&node));
     }
     let mut deadline = Deadline::new(node.world.agenda.clone());
     loop {
-        let due_ms = cluster[place].borrow().next_deadline();
+        let due_ms = cluster[place].broker.borrow().next_deadline();
         deadline.set_in(due_ms.map(|due| ahead_ns(&node, due)));
         futures::select_biased! {
             inbound = node.receive().fuse() => {
-                let outputs = take_in(&cluster[place], now_ms(&node), inbound);
+                let outputs = take_in(&cluster[place].broker, now_ms(&node), inbound);
+                outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
+            }
+            () = cluster[place].stirred.received().fuse() => {
+                let outputs = cluster[place].undelivered.take();
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
             () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => {
-                let outputs = cluster[place].borrow_mut().tick(now_ms(&node));
+                let outputs = cluster[place].broker.borrow_mut().tick(now_ms(&node));
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
         }
@@ -78,7 +109,7 @@ fn put_out(node: &Node, cluster: &Cluster, output: Output) {
             node.tell("", &Fact::Rebalanced { group: group.to_string(), generation, members });
         }
         Output::TopicCreated(spec) => {
-            cluster.iter().for_each(|broker| broker.borrow_mut().learn_topic(spec.clone()));
+            cluster.iter().for_each(|seat| seat.broker.borrow_mut().learn_topic(spec.clone()));
         }
     }
 }

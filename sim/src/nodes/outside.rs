@@ -10,6 +10,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use host::ports::Http;
 use http::{Request, StatusCode};
+use outside::Troubles;
 use outside::party::{Party, Post, Reply};
 
 use super::deadline::Deadline;
@@ -30,7 +31,7 @@ struct Posted {
 }
 
 /// Runs a party.
-pub async fn run(node: Node, directory: Directory, books: Books) {
+pub async fn run(node: Node, directory: Directory, books: Books, troubles: Troubles) {
     let http = SimHttp::new(node.clone(), directory);
     let mut deadline = Deadline::new(node.world.agenda.clone());
     let mut posts: FuturesUnordered<LocalBoxFuture<'_, Posted>> = FuturesUnordered::new();
@@ -54,6 +55,7 @@ pub async fn run(node: Node, directory: Directory, books: Books) {
                 }
             }
             () = late.select_next_some() => {}
+            () = troubles.changed().fuse() => {}
             () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => {
                 let due = books.borrow_mut().due(timestamp(node.world.now_ns()));

@@ -13,7 +13,7 @@ use crate::world::network::NodeIndex;
 /// Services with a database of their own.
 pub const DATABASES: &[&str] =
     &["reference-data", "trade", "position", "clearing", "settlement", "ledger", "payment", "notification"];
-const OUTSIDE: &[&str] = &["bank", "venue", "identity", "webhooks"];
+pub const OUTSIDE: &[&str] = &["bank", "venue", "identity", "webhooks"];
 
 pub struct Layout {
     names: Vec<String>,
@@ -27,10 +27,7 @@ impl Layout {
         let topology = &scenario.topology;
         let mut names: Vec<String> = (0..topology.kafka.brokers).map(|id| format!("kafka/{id}")).collect();
         for service in DATABASES {
-            names.push(format!("postgres/{service}/primary"));
-            if topology.postgres.synchronous_standby {
-                names.push(format!("postgres/{service}/standby"));
-            }
+            names.extend(["primary", "standby"].map(|server| format!("postgres/{service}/{server}")));
         }
         for (service, instances) in &topology.instances {
             names.extend((1..=*instances).map(|instance| format!("{service}/{instance}")));
@@ -70,10 +67,9 @@ impl Layout {
         DATABASES
     }
 
+    /// The server that begins as primary, then its standby.
     pub fn database(&self, service: &str) -> DatabaseNodes {
-        DatabaseNodes {
-            primary: self.index(&format!("postgres/{service}/primary")),
-            standby: self.indexes.get(&format!("postgres/{service}/standby")).copied(),
-        }
+        let names = [format!("postgres/{service}/primary"), format!("postgres/{service}/standby")];
+        names.iter().filter_map(|name| self.indexes.get(name).copied()).collect()
     }
 }

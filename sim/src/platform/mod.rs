@@ -15,19 +15,20 @@ use model::Calendar;
 use outside::bank::{Bank, BankSettings};
 use outside::plan::Plan;
 use outside::venue::{Venue, VenueSettings};
-use outside::{Draw, IdentityProvider, Webhooks};
-use postgres::{Server, ServerRole};
+use outside::{Draw, IdentityProvider, Party, Troubled, Troubles, Webhooks};
+use postgres::{Server, ServerRole, SynchronousCommit};
 use scenario::{Scenario, Setting};
 
 use self::layout::Layout;
 use crate::adapters::log::KafkaClientSettings;
-use crate::nodes::broker::Cluster;
+use crate::nodes::broker::{BrokerSeat, Cluster};
 use crate::nodes::client::Progress;
-use crate::nodes::database::Disk;
+use crate::nodes::database::Database;
 use crate::nodes::outside::Books;
 use crate::nodes::{broker, client, database, outside as party};
 use crate::world::World;
 use crate::world::clock::NodeClock;
+use crate::world::network::NodeIndex;
 use crate::world::node::Program;
 use crate::world::rng::Rng;
 
@@ -38,19 +39,14 @@ const DATABASE_BEHIND_NS: i64 = 10_000_000;
 /// Largest drift of a clock, parts per billion.
 const DRIFT_PPB: i64 = 200;
 
-/// The disks of one database.
-#[derive(Clone)]
-pub struct Database {
-    pub primary: Disk,
-    pub standby: Option<Disk>,
-}
-
 /// Everything of a run that outlives its processes.
 pub struct Platform {
     pub layout: Rc<Layout>,
-    pub databases: BTreeMap<&'static str, Database>,
+    pub databases: BTreeMap<&'static str, Rc<Database>>,
     pub cluster: Cluster,
     pub bank: Rc<RefCell<Bank>>,
+    /// What troubles each outside party, by its name.
+    pub troubles: BTreeMap<&'static str, Troubles>,
     pub clients: Rc<Progress>,
     pub counters: Rc<HostCounters>,
 }
@@ -66,13 +62,14 @@ pub fn start(world: &Rc<World>, scenario: &Scenario, plan: Plan, calendar: &'sta
     let layout = Rc::new(Layout::of(scenario, &plan));
     let databases = databases(&layout, scenario);
     let opening = seeds::seed(&databases, &plan, calendar);
-    let cluster = cluster(scenario);
+    let cluster = cluster(&layout, scenario);
     let mut streams = |label: &str| Box::new(world.rng(label)) as Box<dyn Draw>;
     let bank = Bank::new(plan.world.bank_accounts(), BankSettings::default(), &mut streams);
     let platform = Platform {
         databases,
         cluster,
         bank: Rc::new(RefCell::new(bank)),
+        troubles: layout::OUTSIDE.iter().map(|party| (*party, Troubles::new())).collect(),
         clients: Rc::new(Progress::of(&plan)),
         counters: Rc::default(),
         layout,
@@ -100,21 +97,40 @@ fn clock_of(world: &World, name: &str) -> NodeClock {
     }
 }
 
-fn databases(layout: &Layout, scenario: &Scenario) -> BTreeMap<&'static str, Database> {
-    let with_standby = scenario.topology.postgres.synchronous_standby;
-    let settings = if with_standby { postgres::Settings::default() } else { postgres::Settings::alone() };
-    let server = |role, service| {
-        let tables = services::tables_of(service);
-        Rc::new(RefCell::new(Server::new(settings.clone(), role, tables)))
-    };
-    let database = |service| Database {
-        primary: server(ServerRole::Primary, service),
-        standby: with_standby.then(|| server(ServerRole::Standby, service)),
+fn databases(layout: &Layout, scenario: &Scenario) -> BTreeMap<&'static str, Rc<Database>> {
+    let settings = database_settings(scenario);
+    let database = |service: &'static str| {
+        let server = |(place, node): (usize, &NodeIndex)| {
+            let role = if place == 0 { ServerRole::Primary } else { ServerRole::Standby };
+            let server = Server::new(settings.clone(), role, services::tables_of(service));
+            (Rc::new(RefCell::new(server)), *node)
+        };
+        let nodes = layout.database(service);
+        let waits = scenario.topology.postgres.synchronous_standby;
+        Database::new(service, nodes.iter().enumerate().map(server), waits)
     };
     layout.databases().iter().map(|service| (*service, database(service))).collect()
 }
 
-fn cluster(scenario: &Scenario) -> Cluster {
+/// The scenario's settings, by PostgreSQL's names.
+fn database_settings(scenario: &Scenario) -> postgres::Settings {
+    let topology = &scenario.topology.postgres;
+    let synchronous_commit = match topology.synchronous_commit.as_str() {
+        "off" => SynchronousCommit::Off,
+        "local" => SynchronousCommit::Local,
+        "remote_write" => SynchronousCommit::RemoteWrite,
+        "remote_apply" => SynchronousCommit::RemoteApply,
+        _ => SynchronousCommit::On,
+    };
+    let settings = if topology.synchronous_standby {
+        postgres::Settings::default()
+    } else {
+        postgres::Settings::alone()
+    };
+    postgres::Settings { synchronous_commit, ..settings }
+}
+
+fn cluster(layout: &Layout, scenario: &Scenario) -> Cluster {
     let brokers = i32::try_from(scenario.topology.kafka.brokers).expect("clusters are small");
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec {
         retention_ms: i64::from(topic.retention_days) * 24 * 3_600_000,
@@ -125,9 +141,11 @@ fn cluster(scenario: &Scenario) -> Cluster {
         let mut config = BrokerConfig::new(id, spec.clone());
         let delay = kafka_integer(scenario, "group.initial.rebalance.delay.ms");
         config.group_initial_rebalance_delay_ms = delay.unwrap_or(config.group_initial_rebalance_delay_ms);
-        RefCell::new(Broker::new(config))
+        Broker::new(config)
     };
-    Rc::new((0..brokers).map(broker).collect())
+    let nodes = layout.brokers();
+    let seats = (0..brokers).zip(nodes.iter()).map(|(id, node)| BrokerSeat::new(broker(id), *node));
+    Rc::new(seats.collect())
 }
 
 /// The profile of scenarios: waits that let an idle platform sleep; a scenario can name others.
@@ -164,14 +182,14 @@ fn program(
             Rc::new(move |node| broker::run(node, cluster.clone(), place).boxed_local())
         }
         ["postgres", service, role] => database_program(platform, service, role),
-        ["bank"] => party_program(&directory, platform.bank.clone()),
+        ["bank"] => party_program(platform, world, "bank", platform.bank.clone()),
         ["venue"] => {
             let dates = seeds::venue_dates(plan, calendar);
             let venue = Venue::new(calendar, &dates, VenueSettings::default());
-            party_program(&directory, Rc::new(RefCell::new(venue)))
+            party_program(platform, world, "venue", venue)
         }
-        ["identity"] => party_program(&directory, Rc::new(RefCell::new(identity(world, plan)))),
-        ["webhooks"] => party_program(&directory, Rc::new(RefCell::new(Webhooks::new()))),
+        ["identity"] => party_program(platform, world, "identity", identity(world, plan)),
+        ["webhooks"] => party_program(platform, world, "webhooks", Webhooks::new()),
         ["client", id] => {
             let (plan, id, progress) = (plan.clone(), id.to_owned(), platform.clients.clone());
             let identity = Rc::new(identity(world, &plan));
@@ -187,21 +205,24 @@ fn program(
     }
 }
 
-fn party_program(directory: &crate::adapters::http::Directory, books: Books) -> Program {
-    let directory = directory.clone();
-    Rc::new(move |node| party::run(node, directory.clone(), books.clone()).boxed_local())
+/// A party, and what troubles it.
+fn party_program<P: Party + 'static>(
+    platform: &Platform,
+    world: &World,
+    name: &'static str,
+    party: P,
+) -> Program {
+    let troubles = platform.troubles[name].clone();
+    let draw = Box::new(world.rng(&format!("trouble/{name}")));
+    let books: Books = Rc::new(RefCell::new(Troubled::new(party, troubles.clone(), draw)));
+    let directory = platform.layout.directory();
+    Rc::new(move |node| party::run(node, directory.clone(), books.clone(), troubles.clone()).boxed_local())
 }
 
 fn database_program(platform: &Platform, service: &str, role: &str) -> Program {
     let database = platform.databases[service].clone();
-    let name: Rc<str> = service.into();
-    if role == "primary" {
-        Rc::new(move |node| database::run_primary(node, name.clone(), database.primary.clone()).boxed_local())
-    } else {
-        let primary = platform.layout.index(&format!("postgres/{service}/primary"));
-        let disk = database.standby.expect("only a standby that exists has a node");
-        Rc::new(move |node| database::run_standby(node, primary, disk.clone()).boxed_local())
-    }
+    let seat = usize::from(role != "primary");
+    Rc::new(move |node| database::run(node, database.clone(), seat).boxed_local())
 }
 
 fn identity(world: &World, plan: &Plan) -> IdentityProvider {
@@ -216,7 +237,8 @@ impl Platform {
     pub fn pending(&self) -> Vec<invariants::Pending> {
         let mut pending = self.clients.pending();
         for (service, database) in &self.databases {
-            let server = database.primary.borrow();
+            let server = database.primary();
+            let server = server.borrow();
             for (table, what) in QUEUES {
                 let rows =
                     server.rows(table).filter(|row| *table != "outbox" || row[10].as_int() == 0).count();

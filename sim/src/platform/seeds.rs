@@ -3,6 +3,7 @@
 //! Everything before the first trade date is over: its trade dates are sealed, without trades.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use contracts::StoredEvent;
 use contracts::events::{PositionOpened, VenueSealed, position_stored, trade_stored};
@@ -17,7 +18,7 @@ use model::{AccountId, Amount, Calendar, Currency, Date, InstrumentId, Money, Qu
 use outside::plan::Plan;
 use services::{clearing, ledger, position, settlement};
 
-use super::Database;
+use crate::nodes::database::Database;
 
 /// The cause of seeded events.
 const OPENING: &str = "opening";
@@ -38,7 +39,7 @@ impl Seed {
 }
 
 /// Seeds primary and standby of each database; gives the facts of it.
-pub fn seed(databases: &BTreeMap<&'static str, Database>, plan: &Plan, calendar: &Calendar) -> Vec<Fact> {
+pub fn seed(databases: &BTreeMap<&'static str, Rc<Database>>, plan: &Plan, calendar: &Calendar) -> Vec<Fact> {
     let first = first_trade_date(plan, calendar);
     let seeds = [
         ("trade", venue(plan, calendar, first)),
@@ -130,8 +131,8 @@ fn plant(database: &Database, service: &str, seed: Seed) -> Fact {
             });
         }
     }
-    for server in std::iter::once(&database.primary).chain(&database.standby) {
-        let mut server = server.borrow_mut();
+    for seat in &database.seats {
+        let mut server = seat.disk.borrow_mut();
         server.seed(&HEADS, heads.clone());
         server.seed(&EVENTS, rows.clone());
         for (table, row) in &seed.rows {

@@ -115,13 +115,14 @@ fn stored<S: Service>(platform: &Platform, settings: &Settings, make: impl Fn() 
     let database = platform.layout.database(S::NAME);
     let (layout, kafka, counters) = (platform.layout.clone(), settings.kafka, platform.counters.clone());
     Rc::new(move |node| {
-        let store = SimStore { node: node.clone(), database };
+        let store = SimStore::new(node.clone(), database.clone());
         let log = SimLog::new(node.clone(), layout.brokers(), kafka);
         let http = SimHttp::new(node.clone(), layout.directory());
         let ports = ports(&node, Rc::new(store), Rc::new(log), Rc::new(http));
         let instance = node.name.clone();
         let host = StoreHost::new(make(), &instance, ports, HostSettings::default(), counters.clone());
-        host.run().boxed_local()
+        let run = host.clone().run();
+        until_stopped(node, run, move || host.shut_down()).boxed_local()
     })
 }
 
@@ -129,13 +130,25 @@ fn edge<E: Edge>(platform: &Platform, settings: &Settings, make: impl Fn() -> E 
     let (layout, kafka) = (platform.layout.clone(), settings.kafka);
     Rc::new(move |node| {
         // A gateway has neither store nor log; its host never asks for them.
-        let store = SimStore { node: node.clone(), database: layout.database("trade") };
+        let store = SimStore::new(node.clone(), layout.database("trade"));
         let log = SimLog::new(node.clone(), layout.brokers(), kafka);
         let http = SimHttp::new(node.clone(), layout.directory());
         let ports = ports(&node, Rc::new(store), Rc::new(log), Rc::new(http));
         let instance = node.name.clone();
-        EdgeHost::new(make(), &instance, ports).run().boxed_local()
+        let host = EdgeHost::new(make(), &instance, ports);
+        let run = host.clone().run();
+        until_stopped(node, run, move || host.shut_down()).boxed_local()
     })
+}
+
+/// Runs a host until its process is asked to stop, and then until it has come to its end.
+async fn until_stopped(node: Node, run: impl Future<Output = ()>, shut_down: impl FnOnce()) {
+    let mut run = std::pin::pin!(run.fuse());
+    futures::select_biased! {
+        () = run => return,
+        () = node.asked_to_stop().fuse() => shut_down(),
+    }
+    run.await
 }
 
 fn ports(node: &Node, store: Rc<SimStore>, log: Rc<SimLog>, http: Rc<SimHttp>) -> Ports {

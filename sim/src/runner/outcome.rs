@@ -24,7 +24,8 @@ impl Outcome {
         let cash =
             bank.balances().iter().map(|(account, money)| (account.clone(), money.amount().to_string()));
         let mut shares: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        let positions = platform.databases["position"].primary.borrow();
+        let positions = platform.databases["position"].primary();
+        let positions = positions.borrow();
         for row in positions.rows("positions") {
             let holdings = shares.entry(row[0].as_text().to_owned()).or_default();
             holdings.insert(row[1].as_text().to_owned(), row[2].as_int());

@@ -185,7 +185,8 @@ fn pending(platform: &Platform, bench: &Rc<RefCell<Bench>>) -> Vec<Pending> {
 
 /// The last 18:00 at which an obligation that is open now is due.
 fn last_due_ns(platform: &Platform) -> Option<i64> {
-    let server = platform.databases.get("settlement")?.primary.borrow();
+    let server = platform.databases.get("settlement")?.primary();
+    let server = server.borrow();
     let (status, due) = (OBLIGATIONS.column("status"), OBLIGATIONS.column("due_date"));
     let open = server.rows(OBLIGATIONS.name).filter(|row| row[status].as_int() == 0);
     let due: Date = open.map(|row| row[due].as_text()).max()?.parse().expect("dates are stored as ISO 8601");

@@ -50,6 +50,8 @@ pub fn one(fact: &Fact) -> String {
         Fact::Promoted { database, timeline } => {
             format!("standby of {database} is primary, timeline {timeline}")
         }
+        Fact::StandbyLeft { database } => format!("{database} commits without its standby"),
+        Fact::StandbyJoined { database } => format!("{database} commits wait for the standby again"),
         Fact::Visible(visible) => seen(visible),
         Fact::Truncated { topic, partition, offset } => format!("{topic} {partition} cut off at {offset}"),
         Fact::Rebalanced { group, generation, members } => {

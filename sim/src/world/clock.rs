@@ -38,6 +38,11 @@ impl World {
         self.nodes.borrow()[node].clock
     }
 
+    /// What the node's clock shows, nanoseconds since the Unix epoch.
+    pub fn clock_ns(&self, node: NodeIndex) -> i64 {
+        self.clock(node).reading(self.now_ns(), self.agenda.elapsed())
+    }
+
     /// Sets the node's clock forward or back. Whoever sleeps is not woken: sleeps count on the monotonic clock.
     pub fn bump_clock(&self, node: NodeIndex, by_ns: i64) {
         self.nodes.borrow_mut()[node].clock.offset_ns += by_ns;

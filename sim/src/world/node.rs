@@ -158,8 +158,7 @@ impl Node {
 
     /// What this node's clock shows, nanoseconds since the Unix epoch.
     pub fn clock_ns(&self) -> i64 {
-        let elapsed = self.world.agenda.elapsed();
-        self.world.clock(self.index).reading(self.world.now_ns(), elapsed)
+        self.world.clock_ns(self.index)
     }
 
     /// Waits until this node's clock shows `at_ns`.

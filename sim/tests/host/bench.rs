@@ -23,11 +23,12 @@ use serde_json::Value;
 use sim::adapters::http::{Directory, SimHttp};
 use sim::adapters::log::{KafkaClientSettings, SimLog};
 use sim::adapters::process::{SimClock, SimEntropy, SimTasks};
-use sim::adapters::store::{DatabaseNodes, SimStore};
-use sim::nodes::broker::{self, Cluster};
-use sim::nodes::database::{self, Disk};
+use sim::adapters::store::SimStore;
+use sim::nodes::broker::{self, BrokerSeat, Cluster};
+use sim::nodes::database::{self, Database, Disk};
 use sim::runner::pool::{self, Ended};
 use sim::world::clock::NodeClock;
+use sim::world::life::End;
 use sim::world::network::{Links, NodeIndex};
 use sim::world::node::{Node, Program};
 use sim::world::trace::Watcher;
@@ -130,12 +131,15 @@ impl Bench {
         let tables = tables_of(&Counter);
         let server = |role| Rc::new(RefCell::new(Server::new(Settings::default(), role, tables.clone())));
         let (disk, standby) = (server(ServerRole::Primary), server(ServerRole::Standby));
+        let seats = [(disk.clone(), POSTGRES), (standby, STANDBY)];
+        // Its events are those of a service whose stored events are known.
+        let database = Database::new("notification", seats, true);
         let outside = Rc::new(Outside::default());
         let counters = [Rc::<HostCounters>::default(), Rc::default()];
         let client: Rc<RefCell<Option<Node>>> = Rc::default();
 
         let mut programs: Vec<(&str, Program)> =
-            vec![("kafka/0", broker()), ("postgres/counter", primary(&disk))];
+            vec![("kafka/0", broker()), ("postgres/counter", primary(&database))];
         for (place, name) in ["notification/1", "notification/2"].into_iter().enumerate() {
             let alive = place < hosts;
             let host = host_program(&directory, &settings, counters[place].clone());
@@ -151,7 +155,7 @@ impl Bench {
             })
         }));
         programs.push(("postgres/counter/standby", {
-            Rc::new(move |node| database::run_standby(node, POSTGRES, standby.clone()).boxed_local())
+            Rc::new(move |node| database::run(node, database.clone(), 1).boxed_local())
         }));
         for (index, (name, program)) in programs.into_iter().enumerate() {
             assert_eq!(world.add_node(name, NodeClock::default(), program), index);
@@ -405,13 +409,13 @@ fn record(stream: &str, sequence: u64, value: Bytes) -> OutRecord {
 fn broker() -> Program {
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec::new(topic.name, topic.partitions)).collect();
     let broker = Broker::new(BrokerConfig::new(0, ClusterSpec { brokers: vec![0], topics }));
-    let cluster: Cluster = Rc::new(vec![RefCell::new(broker)]);
+    let cluster: Cluster = Rc::new(vec![BrokerSeat::new(broker, KAFKA)]);
     Rc::new(move |node| broker::run(node, cluster.clone(), KAFKA).boxed_local())
 }
 
-fn primary(disk: &Disk) -> Program {
-    let disk = disk.clone();
-    Rc::new(move |node| database::run_primary(node, "notification".into(), disk.clone()).boxed_local())
+fn primary(database: &Rc<Database>) -> Program {
+    let database = database.clone();
+    Rc::new(move |node| database::run(node, database.clone(), 0).boxed_local())
 }
 
 fn outside_program(directory: &Directory, outside: &Rc<Outside>) -> Program {
@@ -442,12 +446,11 @@ fn sim_log(node: &Node) -> SimLog {
 fn host_program(directory: &Directory, settings: &HostSettings, counters: Rc<HostCounters>) -> Program {
     let (directory, settings) = (directory.clone(), settings.clone());
     Rc::new(move |node| {
-        let database = DatabaseNodes { primary: POSTGRES, standby: Some(STANDBY) };
         let ports = Ports {
             clock: Rc::new(SimClock(node.clone())),
             tasks: Rc::new(SimTasks(node.clone())),
             entropy: Rc::new(SimEntropy::new(&node)),
-            store: Rc::new(SimStore { node: node.clone(), database }),
+            store: Rc::new(SimStore::new(node.clone(), [POSTGRES, STANDBY].into())),
             log: Rc::new(sim_log(&node)),
             http: Rc::new(SimHttp::new(node.clone(), directory.clone())),
         };

@@ -138,6 +138,16 @@ impl Server {
         self.database.log.timeline
     }
 
+    /// Whether it takes sessions: it is neither down nor replaying its log after a start.
+    pub fn is_running(&self) -> bool {
+        self.life == Life::Running
+    }
+
+    /// Whether its settings name a synchronous standby, whether or not one is waited for now.
+    pub fn wants_synchronous_standby(&self) -> bool {
+        self.settings.has_synchronous_standby()
+    }
+
     pub fn is_in_recovery(&self) -> bool {
         self.role == ServerRole::Standby
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::{
     Again, Broken, Call, CallId, ConnectionId, Inbound, Message, Network, NodeIndex, Payload, State,
@@ -18,6 +18,17 @@ pub struct Link {
 impl Link {
     pub fn is_open(&self) -> bool {
         self.network.inner.borrow().is_open(self.id)
+    }
+
+    /// Closes the connection; who waits on it sees a reset.
+    pub fn close(&self) {
+        let mut inner = self.network.inner.borrow_mut();
+        if inner.is_open(self.id) {
+            self.network.send(&mut inner, Message::Close { connection: self.id, to_server: true }, true);
+        }
+        let wakers = inner.break_client_side(self.id);
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Sends a request; the future is its answer. Dropping the future forgets the answer.

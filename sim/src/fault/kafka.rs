@@ -1,0 +1,332 @@
+//! Faults of Kafka: broker-down, coordinator-move, rebalance, request-error, slow-fetch, redeliver, retention.
+
+use kafka::trouble::{errors_after, errors_before};
+use kafka::{ApiKey, Moment, ResponseError, TopicPartition, Trouble, move_coordinator};
+use scenario::read::{Between, Choice, Lasting, Number, Odds, Table, number};
+use scenario::{Drawn as Between_, FaultAction, FromTable, Ppm, Target, TargetKind, TargetSpec, TimeSpan};
+
+use super::scene::{Drawn, Scene};
+use super::{Kind, Stage, processes};
+use crate::nodes::broker::BrokerSeat;
+use crate::world::network::NodeIndex;
+
+const DEFAULT: TimeSpan = TimeSpan::from_secs(60);
+const BROKERS: &[TargetKind] = &[TargetKind::Broker];
+/// A consumer group has its service's name.
+const GROUPS: &[TargetKind] = &[TargetKind::Service];
+
+pub fn kinds() -> Vec<Kind> {
+    vec![
+        Kind { action: processes::broker_down(BROKERS), draw: processes::kill },
+        Kind {
+            action: FaultAction::of::<Move>(
+                "coordinator-move",
+                GROUPS,
+                "Another broker coordinates the group.",
+            )
+            .momentary(),
+            draw: coordinator_move,
+        },
+        Kind {
+            action: FaultAction::of::<Nothing>("rebalance", GROUPS, "The group's members must join again.")
+                .momentary(),
+            draw: rebalance,
+        },
+        Kind {
+            action: FaultAction::of::<RequestError>(
+                "request-error",
+                BROKERS,
+                "Requests of an API fail with an error.",
+            ),
+            draw: request_error,
+        },
+        Kind {
+            action: FaultAction::of::<SlowFetch>("slow-fetch", BROKERS, "Fetches are answered late."),
+            draw: slow_fetch,
+        },
+        Kind {
+            action: FaultAction::of::<Redeliver>("redeliver", GROUPS, "Consumers get records again.")
+                .momentary(),
+            draw: redeliver,
+        },
+        Kind {
+            action: FaultAction::of::<Retention>(
+                "retention",
+                &[],
+                "Records of a topic are deleted, read or not.",
+            )
+            .momentary(),
+            draw: retention,
+        },
+    ]
+}
+
+struct Nothing;
+
+impl FromTable for Nothing {
+    fn read(_: &mut Table<'_>) -> Self {
+        Self
+    }
+}
+
+struct Move {
+    load: TimeSpan,
+}
+
+impl FromTable for Move {
+    fn read(table: &mut Table<'_>) -> Self {
+        let about = "How long the new coordinator loads the group.";
+        Self { load: table.or("load", about, Lasting, TimeSpan::from_secs(2)) }
+    }
+}
+
+struct RequestError {
+    api: &'static str,
+    error: &'static str,
+    moment: &'static str,
+    ppm: Ppm,
+}
+
+const APIS: &[(&str, &str)] = &[
+    ("Produce", "Produce"),
+    ("Fetch", "Fetch"),
+    ("ListOffsets", "ListOffsets"),
+    ("FindCoordinator", "FindCoordinator"),
+    ("JoinGroup", "JoinGroup"),
+    ("SyncGroup", "SyncGroup"),
+    ("Heartbeat", "Heartbeat"),
+    ("OffsetCommit", "OffsetCommit"),
+    ("OffsetFetch", "OffsetFetch"),
+    ("InitProducerId", "InitProducerId"),
+];
+
+const ERRORS: &[(&str, &str)] = &[
+    ("drawn", "drawn"),
+    ("NOT_LEADER_OR_FOLLOWER", "NOT_LEADER_OR_FOLLOWER"),
+    ("LEADER_NOT_AVAILABLE", "LEADER_NOT_AVAILABLE"),
+    ("NOT_ENOUGH_REPLICAS", "NOT_ENOUGH_REPLICAS"),
+    ("NOT_ENOUGH_REPLICAS_AFTER_APPEND", "NOT_ENOUGH_REPLICAS_AFTER_APPEND"),
+    ("REQUEST_TIMED_OUT", "REQUEST_TIMED_OUT"),
+    ("KAFKA_STORAGE_ERROR", "KAFKA_STORAGE_ERROR"),
+    ("UNKNOWN_SERVER_ERROR", "UNKNOWN_SERVER_ERROR"),
+    ("UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_TOPIC_OR_PARTITION"),
+    ("OFFSET_NOT_AVAILABLE", "OFFSET_NOT_AVAILABLE"),
+    ("NOT_COORDINATOR", "NOT_COORDINATOR"),
+    ("COORDINATOR_NOT_AVAILABLE", "COORDINATOR_NOT_AVAILABLE"),
+    ("COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_LOAD_IN_PROGRESS"),
+];
+
+impl FromTable for RequestError {
+    fn read(table: &mut Table<'_>) -> Self {
+        const MOMENTS: &[(&str, &str)] = &[("before", "before"), ("after", "after")];
+        let error =
+            "Kafka's name of the error; one that the API cannot give is drawn anew from those that it can.";
+        Self {
+            api: table.required("api", "Which requests.", Choice(APIS)),
+            error: table.or("error", error, Choice(ERRORS), "drawn"),
+            moment: table.or(
+                "moment",
+                "before: not carried out; after: carried out.",
+                Choice(MOMENTS),
+                "before",
+            ),
+            ppm: table.required("ppm", "Odds of each request to fail.", Odds),
+        }
+    }
+}
+
+struct SlowFetch {
+    by: Between_<TimeSpan>,
+    ppm: Ppm,
+}
+
+impl FromTable for SlowFetch {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            by: table.required("by", "How much later.", Between(Lasting)),
+            ppm: table.or("ppm", "Odds of each fetch.", Odds, Ppm(Ppm::MILLION)),
+        }
+    }
+}
+
+struct Redeliver {
+    records: Between_<u64>,
+}
+
+impl FromTable for Redeliver {
+    fn read(table: &mut Table<'_>) -> Self {
+        let field: Between<Number<u64>> = Between(number(1..=100_000));
+        let about = "How many records of each partition come again.";
+        Self { records: table.or("records", about, field, Between_::Between { min: 1, max: 50 }) }
+    }
+}
+
+struct Retention {
+    topic: &'static str,
+}
+
+const TOPICS: &[(&str, &str)] = &[
+    ("trade-submitted", "trade-submitted"),
+    ("trade-validated", "trade-validated"),
+    ("settlement-instructions", "settlement-instructions"),
+    ("delivery-requests", "delivery-requests"),
+    ("position-updated", "position-updated"),
+    ("payment-instructions", "payment-instructions"),
+    ("payment-events", "payment-events"),
+    ("settlement-completed", "settlement-completed"),
+];
+
+impl FromTable for Retention {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self { topic: table.required("topic", "Whose records are deleted, up to the end.", Choice(TOPICS)) }
+    }
+}
+
+fn group(scene: &Scene<'_>) -> String {
+    match scene.spec.target.as_ref().map(TargetSpec::target) {
+        Some(Target::Service { name, .. }) => name.clone(),
+        other => unreachable!("the loader lets only services be hit, and not {other:?}"),
+    }
+}
+
+/// A broker's clock, in milliseconds.
+fn clock_ms(stage: &Stage, seat: &BrokerSeat) -> i64 {
+    stage.world.clock_ns(seat.node).div_euclid(1_000_000)
+}
+
+fn coordinator_move(scene: &mut Scene<'_>) -> Drawn {
+    let keys: Move = scene.params();
+    let group = group(scene);
+    let brokers = scene.layout.brokers().len() as u64;
+    let steps = 1 + scene.rng.below((brokers - 1).max(1));
+    let load_ms = i64::try_from(keys.load.0.as_millis()).unwrap_or(i64::MAX);
+    Drawn::new(group.clone()).step(
+        scene.from(),
+        format!("group {group} moves {steps} brokers on"),
+        move |stage, _| {
+            move_on(stage, &group, steps, load_ms);
+        },
+    )
+}
+
+/// The group's coordinator is the broker so many places after the present one.
+fn move_on(stage: &Stage, group: &str, steps: u64, load_ms: i64) {
+    let cluster = &stage.platform.cluster;
+    let from = cluster[0].broker.borrow().coordinator_of(group);
+    let brokers = i32::try_from(cluster.len()).expect("clusters are small");
+    let to = (from + i32::try_from(steps).unwrap_or(1)) % brokers;
+    let moved = {
+        let mut borrowed: Vec<_> =
+            cluster.iter().map(|seat| (clock_ms(stage, seat), seat.broker.borrow_mut())).collect();
+        let mut brokers: Vec<_> = borrowed.iter_mut().map(|(now, broker)| (*now, &mut **broker)).collect();
+        move_coordinator(&mut brokers, group, to, load_ms)
+    };
+    let Some(moved) = moved else { return };
+    let seat = |id: i32| usize::try_from(id).ok().and_then(|place| cluster.get(place));
+    seat(moved.from).into_iter().for_each(|seat| seat.stir(moved.outputs.clone()));
+    seat(moved.to).into_iter().for_each(|seat| seat.stir(Vec::new()));
+}
+
+fn rebalance(scene: &mut Scene<'_>) -> Drawn {
+    let group = group(scene);
+    Drawn::new(group.clone()).step(scene.from(), format!("group {group} rebalances"), move |stage, _| {
+        for seat in stage.platform.cluster.iter().filter(|seat| stage.world.is_running(seat.node)) {
+            let forced = seat.broker.borrow_mut().rebalance(clock_ms(stage, seat), &group);
+            // Only its coordinator knows the group.
+            seat.stir(forced.unwrap_or_default());
+        }
+    })
+}
+
+fn api(name: &str) -> ApiKey {
+    kafka::api_named(name).unwrap_or_else(|| unreachable!("the loader knows every API, and let {name} pass"))
+}
+
+fn request_error(scene: &mut Scene<'_>) -> Drawn {
+    let keys: RequestError = scene.params();
+    let (api, moment) = (api(keys.api), if keys.moment == "after" { Moment::After } else { Moment::Before });
+    let possible = match moment {
+        Moment::Before => errors_before(api),
+        Moment::After => errors_after(api),
+    };
+    let named = kafka::trouble::error_named(keys.error).filter(|error| possible.contains(error));
+    let drawn = |scene: &mut Scene<'_>| {
+        let safe: Vec<ResponseError> =
+            possible.iter().copied().filter(|error| *error != ResponseError::OffsetOutOfRange).collect();
+        (!safe.is_empty()).then(|| safe[scene.rng.below(safe.len() as u64) as usize])
+    };
+    let trouble = match named.or_else(|| drawn(scene)) {
+        Some(error) => Trouble::RequestError { api, error, moment, odds_ppm: keys.ppm.0 },
+        // Nothing is ever answered wrongly after it was done: then it is not answered at all.
+        None => Trouble::NoAnswer { api, moment, odds_ppm: keys.ppm.0 },
+    };
+    in_trouble(scene, trouble)
+}
+
+fn slow_fetch(scene: &mut Scene<'_>) -> Drawn {
+    let keys: SlowFetch = scene.params();
+    let ms = |span: TimeSpan| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
+    let (min_ms, max_ms) = (ms(keys.by.min()), ms(keys.by.max()));
+    in_trouble(scene, Trouble::SlowAnswer { api: ApiKey::Fetch, min_ms, max_ms, odds_ppm: keys.ppm.0 })
+}
+
+/// The brokers hit are in trouble until the end.
+fn in_trouble(scene: &mut Scene<'_>, trouble: Trouble) -> Drawn {
+    let victims = scene.victims();
+    let names = scene.names(&victims);
+    let ended = victims.clone();
+    Drawn::new(names.clone())
+        .step(scene.from(), format!("{trouble:?} at {names}"), move |stage, fault| {
+            each_broker(stage, &victims, |seat| {
+                let mut rng = stage.world.rng(&format!("fault/{fault}/on/{}", seat.node));
+                let draw = Box::new(move |bound| rng.below(bound));
+                seat.broker.borrow_mut().begin_trouble(fault, trouble.clone(), draw);
+            });
+        })
+        .step(scene.until_or(DEFAULT), format!("as before: {names}"), move |stage, fault| {
+            each_broker(stage, &ended, |seat| seat.broker.borrow_mut().end_trouble(fault));
+        })
+}
+
+fn each_broker(stage: &Stage, nodes: &[NodeIndex], does: impl FnMut(&BrokerSeat)) {
+    stage.platform.cluster.iter().filter(|seat| nodes.contains(&seat.node)).for_each(does);
+}
+
+fn redeliver(scene: &mut Scene<'_>) -> Drawn {
+    let keys: Redeliver = scene.params();
+    let victims = scene.victims();
+    let names: Vec<String> = victims.iter().map(|node| scene.name(*node)).collect();
+    let back = u32::try_from(scene.draw(&keys.records)).unwrap_or(u32::MAX);
+    let says = format!("{} get {back} records again", names.join(", "));
+    Drawn::new(names.join(", ")).step(scene.from(), says, move |stage, _| {
+        for seat in stage.platform.cluster.iter().filter(|seat| stage.world.is_running(seat.node)) {
+            for client in &names {
+                let outputs = seat.broker.borrow_mut().redeliver(client, back);
+                seat.stir(outputs);
+            }
+        }
+    })
+}
+
+fn retention(scene: &mut Scene<'_>) -> Drawn {
+    let keys: Retention = scene.params();
+    let topic = keys.topic;
+    Drawn::new(topic.to_owned()).step(
+        scene.from(),
+        format!("all records of {topic} are deleted"),
+        move |stage, _| {
+            let partitions = contracts::TOPICS
+                .iter()
+                .find(|known| known.name == topic)
+                .map_or(0, |known| known.partitions);
+            for seat in stage.platform.cluster.iter() {
+                for partition in 0..partitions {
+                    // A broker that does not lead the partition says so.
+                    let deleted =
+                        seat.broker.borrow_mut().delete_records(&TopicPartition::new(topic, partition), -1);
+                    seat.stir(deleted.unwrap_or_default());
+                }
+            }
+        },
+    )
+}
