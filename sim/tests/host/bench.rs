@@ -28,7 +28,6 @@ use sim::nodes::broker::{self, BrokerSeat, Cluster};
 use sim::nodes::database::{self, Database, Disk};
 use sim::runner::pool::{self, Ended};
 use sim::world::clock::NodeClock;
-use sim::world::life::End;
 use sim::world::network::{Links, NodeIndex};
 use sim::world::node::{Node, Program};
 use sim::world::trace::Watcher;
