@@ -4,10 +4,11 @@
 //! Requests go in through [`Server`]'s methods, everything that the server does comes out as [`Output`]s.
 //! Sans-IO: no clock, no randomness, no tasks, no sockets, no async.
 //!
-//! What it fakes: READ COMMITTED with row locks (manual 13.2.1, 13.3), unique keys and upserts, sequences
-//! (9.17), LISTEN/NOTIFY, the lifetime of sessions (20.3), write-ahead log shipped to one synchronous standby
-//! (27.2). What it omits: SQL text, planner, other isolation levels, fsync and disk faults, checkpoints,
-//! failover. The `README.md` beside this crate says which behaviour is shown by which test, and which wait.
+//! What it fakes: the three isolation levels with row locks (manual 13.2, 13.3), unique keys and upserts, sequences
+//! (9.17), LISTEN/NOTIFY, the lifetime of sessions (20.3), every `synchronous_commit` (20.5.1), crashes and recovery
+//! (28), write-ahead log shipped to one standby (27.2), promotion and rewind (26.3), disks that are slow, full or
+//! broken. What it omits: SQL text and planner, the time that statements take, fencing. The `README.md` beside this
+//! crate says which behaviour is shown by which test.
 
 mod database;
 mod disk;

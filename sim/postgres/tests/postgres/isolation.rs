@@ -5,7 +5,7 @@ use host::ports::store::{Reply, Statement};
 use crate::harness::*;
 
 #[test]
-fn b1_each_statement_sees_what_was_committed_before_it_began() {
+fn b01_each_statement_sees_what_was_committed_before_it_began() {
     let mut world = World::with_accounts(1);
     let (reader, writer) = (world.session(), world.session());
     let first = world.ok(reader, vec![begin(), get(1)]);
@@ -17,7 +17,7 @@ fn b1_each_statement_sees_what_was_committed_before_it_began() {
 }
 
 #[test]
-fn b4_an_update_that_waited_looks_again_and_an_earlier_read_is_lost() {
+fn b04_an_update_that_waited_looks_again_and_an_earlier_read_is_lost() {
     let mut world = World::with_accounts(1);
     let (a, b) = (world.session(), world.session());
     world.ok(a, vec![begin(), get(1)]);
@@ -38,7 +38,7 @@ fn b4_an_update_that_waited_looks_again_and_an_earlier_read_is_lost() {
 }
 
 #[test]
-fn b6_an_error_aborts_the_transaction_until_rollback() {
+fn b06_an_error_aborts_the_transaction_until_rollback() {
     let mut world = World::with_accounts(1);
     let (a, b) = (world.session(), world.session());
     let call = world.start(a, vec![begin(), update(1, 0, 5), event("s", 1), event("s", 1), get(1)]);
@@ -58,7 +58,7 @@ fn b6_an_error_aborts_the_transaction_until_rollback() {
 }
 
 #[test]
-fn b6_commit_of_a_failed_transaction_rolls_back_without_error() {
+fn b06_commit_of_a_failed_transaction_rolls_back_without_error() {
     let mut world = World::with_accounts(1);
     let a = world.session();
     world.err(a, vec![begin(), update(1, 0, 5), event("s", 1), event("s", 1), Statement::Commit], "23505");
@@ -68,7 +68,7 @@ fn b6_commit_of_a_failed_transaction_rolls_back_without_error() {
 }
 
 #[test]
-fn b8_uncommitted_rows_are_seen_by_their_transaction_only() {
+fn b08_uncommitted_rows_are_seen_by_their_transaction_only() {
     let mut world = World::with_accounts(2);
     let (writer, reader) = (world.session(), world.session());
     let everything = || Statement::Scan(scan(&ACCOUNTS, None, vec![]));
@@ -96,7 +96,7 @@ fn b8_uncommitted_rows_are_seen_by_their_transaction_only() {
 }
 
 #[test]
-fn b9_now_is_the_start_of_the_transaction_in_microseconds() {
+fn b09_now_is_the_start_of_the_transaction_in_microseconds() {
     let mut world = World::with_accounts(1);
     let a = world.session();
     world.now_ns += 1_234;

@@ -6,6 +6,7 @@
 mod commit;
 mod conflicts;
 mod connections;
+mod covered;
 mod durability;
 mod failover;
 mod faults;
