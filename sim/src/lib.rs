@@ -11,5 +11,6 @@ pub mod fault;
 pub mod nodes;
 pub mod platform;
 pub mod runner;
+pub mod sabotage;
 pub mod story;
 pub mod world;

@@ -5,6 +5,7 @@
 
 use crate::calendar::Calendar;
 use crate::fault::TargetKind;
+use crate::habits;
 use crate::params::FromTable;
 use crate::profiles;
 use crate::read::Table;
@@ -24,6 +25,7 @@ pub struct Catalogue {
     pub marks: Vec<String>,
     pub profiles: Vec<Profile>,
     pub fault_actions: Vec<FaultAction>,
+    pub habits: Vec<Habit>,
     pub kafka_settings: Vec<KafkaSetting>,
 }
 
@@ -98,6 +100,24 @@ impl FaultAction {
     }
 }
 
+/// A wrong habit: what a `[[sabotage]]` plants, whose it can be, and the keys it takes.
+#[derive(Clone, Debug)]
+pub struct Habit {
+    pub name: String,
+    pub about: String,
+    /// Services that can have it, at least one.
+    pub of: Vec<String>,
+    pub(crate) read: fn(&mut Table<'_>),
+}
+
+impl Habit {
+    /// A habit of these services whose keys are those that `P` reads.
+    pub fn of<P: FromTable>(name: &str, about: &str, services: &[&str]) -> Self {
+        let of = services.iter().map(|service| (*service).to_owned()).collect();
+        Habit { name: name.to_owned(), about: about.to_owned(), of, read: discard::<P> }
+    }
+}
+
 fn discard<P: FromTable>(table: &mut Table<'_>) {
     P::read(table);
 }
@@ -140,6 +160,7 @@ impl Catalogue {
             marks: marks.into_iter().map(str::to_owned).collect(),
             profiles: profiles::all(),
             fault_actions: Vec::new(),
+            habits: habits::all(),
             kafka_settings: crate::kafka_settings::all(),
         }
     }
@@ -166,6 +187,10 @@ impl Catalogue {
 
     pub(crate) fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    pub(crate) fn habit(&self, name: &str) -> Option<&Habit> {
+        self.habits.iter().find(|habit| habit.name == name)
     }
 
     pub(crate) fn fault_action(&self, name: &str) -> Option<&FaultAction> {

@@ -10,7 +10,7 @@ use crate::calendar::Calendar;
 use crate::fault::{FaultSpec, Occurs, Target, TargetSpec};
 use crate::read::Context;
 use crate::run::Run;
-use crate::scenario::{Day, Scenario};
+use crate::scenario::{Day, Expect, Scenario};
 use crate::text::diagnostics::Draft;
 use crate::text::tree::Node;
 use crate::when::{TimeError, When, weekday_name};
@@ -19,6 +19,7 @@ use crate::when::{TimeError, When, weekday_name};
 pub(crate) fn check(scenario: &Scenario, calendar: &Calendar, root: &Node, context: &Context<'_>) {
     let checker = Checker { scenario, calendar, root, context };
     checker.load_names();
+    checker.sabotage();
     if !checker.start() {
         return;
     }
@@ -61,6 +62,13 @@ impl Checker<'_> {
                 let message = format!("another load is called `{}`", load.name);
                 self.refuse(&format!("load[{index}].name"), message, None);
             }
+        }
+    }
+
+    fn sabotage(&self) {
+        if self.scenario.expect == Expect::Pass && !self.scenario.sabotage.is_empty() {
+            let hint = r#"name the invariant that finds it: expect = "violation:<invariant>""#.to_owned();
+            self.refuse("sabotage", "a platform with a wrong habit is not expected to pass", Some(hint));
         }
     }
 

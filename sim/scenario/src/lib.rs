@@ -12,6 +12,7 @@ mod catalogue;
 mod check;
 mod fault;
 mod files;
+pub mod habits;
 mod instants;
 mod kafka_settings;
 mod load;
@@ -20,6 +21,7 @@ mod params;
 pub mod profiles;
 pub mod read;
 mod run;
+mod sabotage;
 mod scenario;
 mod schema;
 mod text;
@@ -27,7 +29,7 @@ mod values;
 mod when;
 
 pub use calendar::Calendar;
-pub use catalogue::{Catalogue, FaultAction, KafkaSetting, Profile, Service, SettingKind, Venue};
+pub use catalogue::{Catalogue, FaultAction, Habit, KafkaSetting, Profile, Service, SettingKind, Venue};
 pub use fault::{FaultSpec, Occurs, Role, Shape, Target, TargetKind, TargetSpec};
 pub use files::{find, load, load_str};
 pub use instants::{Instant, resolved_instants};
@@ -35,6 +37,7 @@ pub use load::{Load, Pace, Rate};
 pub use occurrences::Occurrence;
 pub use params::{FromTable, Params};
 pub use run::{Run, Window, WindowError};
+pub use sabotage::Sabotage;
 pub use scenario::{
     Check, Day, Expect, Invariants, Kafka, Market, Opening, OpeningOverride, Platform, Postgres, Scenario,
     Setting, Settle, Snapshot, Topology, Until,

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::fault::FaultSpec;
 use crate::load::Load;
+use crate::sabotage::Sabotage;
 use crate::values::{Selection, TimeSpan};
 
 /// One scenario file.
@@ -30,12 +31,20 @@ pub struct Scenario {
     pub loads: Vec<Load>,
     #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sabotage: Vec<Sabotage>,
 }
 
 impl Scenario {
     /// The file that says the same, with every default written out.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
+    }
+
+    /// The same without what a canary plants, which is then expected to pass.
+    #[must_use]
+    pub fn without_sabotage(self) -> Self {
+        Scenario { sabotage: Vec::new(), expect: Expect::Pass, ..self }
     }
 }
 

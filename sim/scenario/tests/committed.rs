@@ -65,7 +65,8 @@ fn each_fits_the_schema() {
 #[test]
 fn the_instants_they_mean() {
     let mut shown = String::new();
-    for (stem, _, scenario) in all() {
+    // Canaries share one market day.
+    for (stem, _, scenario) in all().into_iter().filter(|(.., scenario)| scenario.expect == Expect::Pass) {
         let instants = resolved_instants(&scenario, &Calendar::xnys()).expect("the loader checked them");
         let run = scenario.run(&Calendar::xnys()).expect("the loader checked it");
         shown += &format!("{stem}\n");

@@ -18,8 +18,11 @@ fn paths(schema: &Json, path: &str, needs: &[String], into: &mut Vec<(String, Ve
         let items = &inner["items"];
         paths(items, &format!("{path}[0]"), &[format!("{path}=[{{}}]")], into);
         for alternative in items["oneOf"].as_array().into_iter().flatten() {
-            let profile = &alternative["properties"]["profile"]["const"];
-            paths(alternative, &format!("{path}[0]"), &[format!("{path}[0].profile={profile}")], into);
+            let kind = ["profile", "action", "habit"].into_iter().find_map(|kind| {
+                let named = &alternative["properties"][kind]["const"];
+                (!named.is_null()).then(|| format!("{path}[0].{kind}={named}"))
+            });
+            paths(alternative, &format!("{path}[0]"), &Vec::from_iter(kind), into);
         }
     }
 }

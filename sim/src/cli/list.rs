@@ -27,6 +27,8 @@ enum What {
     Invariants,
     /// What can be made to break
     Faults,
+    /// Wrong habits that canaries plant, and whose they can be
+    Habits,
     /// What clients can do, as `profile` of a load
     Workloads,
     /// The services of the platform, and how many instances each has by default
@@ -63,6 +65,14 @@ impl List {
                 if actions.is_empty() {
                     eprintln!("there are no faults yet");
                 }
+            }
+            What::Habits => {
+                let row = |habit: &scenario::Habit| {
+                    // One that is not of a single service is of any that has a store.
+                    let of = habit.of.first().filter(|_| habit.of.len() == 1).map_or("", String::as_str);
+                    [habit.name.clone(), of.to_owned(), habit.about.clone()]
+                };
+                out::table(&catalogue().habits.iter().map(row).collect::<Vec<_>>())?;
             }
             What::Workloads => {
                 let profiles = catalogue().profiles;

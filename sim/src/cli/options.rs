@@ -20,6 +20,26 @@ pub struct Common {
     pub set: Vec<String>,
 }
 
+/// Options of verbs that run scenarios.
+#[derive(Args)]
+pub struct Chosen {
+    #[command(flatten)]
+    pub common: Common,
+
+    /// Leave out the wrong habits that a canary plants, and expect it to pass
+    #[arg(long)]
+    pub without_sabotage: bool,
+}
+
+impl Chosen {
+    /// The scenarios among files and folders, as these options want them.
+    pub fn subjects(&self, paths: &[PathBuf]) -> Result<Vec<Arc<Subject>>, Failure> {
+        let subjects = subjects(paths, &self.common.set)?;
+        let without = |subject: Arc<Subject>| Arc::new(Arc::unwrap_or_clone(subject).without_sabotage());
+        Ok(if self.without_sabotage { subjects.into_iter().map(without).collect() } else { subjects })
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     #[default]

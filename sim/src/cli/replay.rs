@@ -9,7 +9,7 @@ use clap::Args;
 use invariants::Record;
 use scenario::{Calendar, When};
 
-use super::options::{Common, subjects};
+use super::options::Chosen;
 use super::{Failure, out};
 use crate::runner::evidence::Evidence;
 use crate::runner::pool;
@@ -50,7 +50,7 @@ pub struct Replay {
     report: Option<PathBuf>,
 
     #[command(flatten)]
-    common: Common,
+    chosen: Chosen,
 }
 
 /// Entries on their way from the run to whoever reads them.
@@ -58,7 +58,7 @@ const BUFFERED: usize = 1024;
 
 impl Replay {
     pub fn run(self) -> Result<Exit, Failure> {
-        let subjects = subjects(std::slice::from_ref(&self.file), &self.common.set)?;
+        let subjects = self.chosen.subjects(std::slice::from_ref(&self.file))?;
         let [subject] = subjects.as_slice() else {
             let hint = "name one scenario file".to_owned();
             return Err(Failure::Usage { message: format!("{} is a folder", self.file.display()), hint });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use outside::plan::PlanError;
 
-use super::options::{Common, Format, subjects, time_span};
+use super::options::{Chosen, Format, time_span};
 use super::{Failure, out};
 use crate::fault;
 use crate::runner::batch::{Batch, BatchSettings};
@@ -44,7 +44,7 @@ pub struct Run {
     plan: bool,
 
     #[command(flatten)]
-    common: Common,
+    chosen: Chosen,
 
     /// How to print runs
     #[arg(long, value_enum, default_value_t)]
@@ -73,7 +73,7 @@ pub struct Run {
 
 impl Run {
     pub fn run(self) -> Result<Exit, Failure> {
-        let subjects = subjects(&self.paths, &self.common.set)?;
+        let subjects = self.chosen.subjects(&self.paths)?;
         if self.plan {
             return self.plans(&subjects);
         }
@@ -166,7 +166,8 @@ impl Run {
             ["--seeds".to_owned(), format!("{}..{}", seeds.first, seeds.last)]
         };
         arguments.extend(seeds);
-        arguments.extend(self.common.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        arguments.extend(self.chosen.common.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        arguments.extend(self.chosen.without_sabotage.then(|| "--without-sabotage".to_owned()));
         arguments.extend(["--wall-limit".to_owned(), format!("{}ns", self.wall_limit.as_nanos())]);
         arguments
     }

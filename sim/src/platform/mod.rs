@@ -26,6 +26,7 @@ use crate::nodes::client::Progress;
 use crate::nodes::database::Database;
 use crate::nodes::outside::Books;
 use crate::nodes::{broker, client, database, outside as party};
+use crate::sabotage::Saboteur;
 use crate::world::World;
 use crate::world::clock::NodeClock;
 use crate::world::network::NodeIndex;
@@ -199,7 +200,8 @@ fn program(
             })
         }
         _ => {
-            let settings = services::Settings::of(scenario, calendar, kafka_clients(scenario));
+            let saboteur = Saboteur::of(world, scenario);
+            let settings = services::Settings::of(scenario, calendar, kafka_clients(scenario), saboteur);
             services::program(platform, &settings, name)
         }
     }

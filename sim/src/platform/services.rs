@@ -26,6 +26,9 @@ use crate::adapters::http::SimHttp;
 use crate::adapters::log::{KafkaClientSettings, SimLog};
 use crate::adapters::process::{SimClock, SimEntropy, SimTasks};
 use crate::adapters::store::SimStore;
+use crate::sabotage::Saboteur;
+use crate::sabotage::rules::Sabotable;
+use crate::sabotage::service::Sabotaged;
 use crate::world::node::{Node, Program};
 
 /// Business settings of a run, from its scenario.
@@ -33,6 +36,7 @@ use crate::world::node::{Node, Program};
 pub struct Settings {
     calendar: &'static Calendar,
     kafka: KafkaClientSettings,
+    saboteur: Rc<Saboteur>,
     max_carries: u32,
     reference_wait: Duration,
     rate_limit_per_second: u32,
@@ -41,11 +45,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn of(scenario: &Scenario, calendar: &'static Calendar, kafka: KafkaClientSettings) -> Self {
+    pub fn of(
+        scenario: &Scenario,
+        calendar: &'static Calendar,
+        kafka: KafkaClientSettings,
+        saboteur: Rc<Saboteur>,
+    ) -> Self {
         let platform = &scenario.platform;
         Self {
             calendar,
             kafka,
+            saboteur,
             max_carries: platform.max_carries,
             reference_wait: platform.reference_wait.0,
             rate_limit_per_second: platform.rate_limit_per_second,
@@ -111,14 +121,24 @@ pub fn program(platform: &Platform, settings: &Settings, instance: &str) -> Prog
     }
 }
 
-fn stored<S: Service>(platform: &Platform, settings: &Settings, make: impl Fn() -> S + 'static) -> Program {
+/// A service with a store of its own; with wrong rules, where the scenario plants some.
+fn stored<S: Sabotable>(platform: &Platform, settings: &Settings, make: impl Fn() -> S + 'static) -> Program {
+    let saboteur = settings.saboteur.clone();
+    if saboteur.rules::<S>().is_empty() {
+        return hosted(platform, settings, make);
+    }
+    hosted(platform, settings, move || Sabotaged::new(make(), saboteur.rules()))
+}
+
+fn hosted<S: Service>(platform: &Platform, settings: &Settings, make: impl Fn() -> S + 'static) -> Program {
     let database = platform.layout.database(S::NAME);
     let (layout, kafka, counters) = (platform.layout.clone(), settings.kafka, platform.counters.clone());
+    let saboteur = settings.saboteur.clone();
     Rc::new(move |node| {
         let store = SimStore::new(node.clone(), database.clone());
         let log = SimLog::new(node.clone(), layout.brokers(), kafka);
         let http = SimHttp::new(node.clone(), layout.directory());
-        let ports = ports(&node, Rc::new(store), Rc::new(log), Rc::new(http));
+        let ports = saboteur.ports(S::NAME, ports(&node, Rc::new(store), Rc::new(log), Rc::new(http)));
         let instance = node.name.clone();
         let host = StoreHost::new(make(), &instance, ports, HostSettings::default(), counters.clone());
         let run = host.clone().run();
@@ -128,6 +148,7 @@ fn stored<S: Service>(platform: &Platform, settings: &Settings, make: impl Fn() 
 
 fn edge<E: Edge>(platform: &Platform, settings: &Settings, make: impl Fn() -> E + 'static) -> Program {
     let (layout, kafka) = (platform.layout.clone(), settings.kafka);
+    let saboteur = settings.saboteur.clone();
     Rc::new(move |node| {
         // A gateway has neither store nor log; its host never asks for them.
         let store = SimStore::new(node.clone(), layout.database("trade"));
@@ -135,6 +156,7 @@ fn edge<E: Edge>(platform: &Platform, settings: &Settings, make: impl Fn() -> E 
         let http = SimHttp::new(node.clone(), layout.directory());
         let ports = ports(&node, Rc::new(store), Rc::new(log), Rc::new(http));
         let instance = node.name.clone();
+        let ports = saboteur.ports(&instance, ports);
         let host = EdgeHost::new(make(), &instance, ports);
         let run = host.clone().run();
         until_stopped(node, run, move || host.shut_down()).boxed_local()

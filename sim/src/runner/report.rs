@@ -322,7 +322,12 @@ opening = { cash = "1000.00", shares = 10 }
     fn report(finished: Ended<Result<End, PlanError>>) -> RunReport {
         let scenario = scenario::load_str("small.toml", SMALL, &catalogue(), &[]);
         let scenario = scenario.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let subject = Subject { file: "scenarios/small.toml".into(), overrides: Vec::new(), scenario };
+        let subject = Subject {
+            file: "scenarios/small.toml".into(),
+            overrides: Vec::new(),
+            scenario,
+            without_sabotage: false,
+        };
         let wall = Duration::from_millis(1_250);
         RunReport::of(Arc::new(subject), 7, Finished { ended: finished, wall })
     }

@@ -19,6 +19,8 @@ pub struct Subject {
     /// `path=value`, as given with `--set`.
     pub overrides: Vec<String>,
     pub scenario: Scenario,
+    /// Without what its file plants.
+    pub without_sabotage: bool,
 }
 
 /// The standard names, and those of every invariant, mark and fault action there is.
@@ -35,7 +37,14 @@ impl Subject {
     /// Every mistake of the file.
     pub fn load(file: &Path, catalogue: &Catalogue, overrides: &[String]) -> Result<Self, Diagnostics> {
         let scenario = scenario::load(file, catalogue, overrides)?;
-        Ok(Self { file: file.to_owned(), overrides: overrides.to_vec(), scenario })
+        let (file, overrides) = (file.to_owned(), overrides.to_vec());
+        Ok(Self { file, overrides, scenario, without_sabotage: false })
+    }
+
+    /// The same without what its file plants, expected to pass.
+    #[must_use]
+    pub fn without_sabotage(self) -> Self {
+        Self { scenario: self.scenario.without_sabotage(), without_sabotage: true, ..self }
     }
 
     pub fn plan(&self, seed: u64) -> Result<Plan, PlanError> {
@@ -58,6 +67,9 @@ impl Subject {
             format!("cargo sim {verb} {} --seed {seed}", quoted(&self.file.display().to_string()));
         for set in &self.overrides {
             command += &format!(" --set {}", quoted(set));
+        }
+        if self.without_sabotage {
+            command += " --without-sabotage";
         }
         command
     }
@@ -82,8 +94,11 @@ mod tests {
             file: "scenarios/my day.toml".into(),
             overrides: vec!["market.accounts=50".to_owned(), "about=\"it's\"".to_owned()],
             scenario: Scenario::default(),
+            without_sabotage: false,
         };
         let expected = r#"cargo sim run 'scenarios/my day.toml' --seed 7 --set market.accounts=50 --set 'about="it'\''s"'"#;
         assert_eq!(subject.command("run", 7), expected);
+        let without = subject.without_sabotage();
+        assert_eq!(without.command("run", 7), format!("{expected} --without-sabotage"));
     }
 }

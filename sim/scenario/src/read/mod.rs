@@ -12,6 +12,7 @@ mod kafka;
 mod loads;
 mod names;
 mod numbers;
+mod sabotage;
 mod scenario;
 mod table;
 mod targets;

@@ -5,6 +5,7 @@ use super::faults::FaultTable;
 use super::kafka::KafkaTable;
 use super::loads::LoadTable;
 use super::names::{Expected, Name, Watched};
+use super::sabotage::SabotageTable;
 use super::times::{End, Local, OneDay};
 use super::{Decimals, Flag, Lasting, List, Section, Selected, Table, Text, number};
 use crate::scenario::{
@@ -30,6 +31,12 @@ pub fn read_scenario(table: &mut Table<'_>) -> Scenario {
         snapshot: table.section("snapshot", "Committed outcomes.", Section(read_snapshot)),
         loads: table.or("load", "What clients ask of the platform.", List(LoadTable), Vec::new()),
         faults: table.or("fault", "What breaks.", List(FaultTable), Vec::new()),
+        sabotage: table.or(
+            "sabotage",
+            "Wrong habits of the platform, for the expected invariant to find.",
+            List(SabotageTable),
+            Vec::new(),
+        ),
     }
 }
 

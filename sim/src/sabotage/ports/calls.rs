@@ -1,0 +1,169 @@
+//! Calls to other parties, done wrong: what is sent, and what an answer is taken for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use host::Ports;
+use host::ports::http::{Http, HttpError, Incoming};
+use http::{HeaderValue, Method, Request, Response};
+use serde_json::{Value, json};
+
+use crate::sabotage::rules::other_uetr;
+
+type Answer = Result<Response<Bytes>, HttpError>;
+
+const BANK: &str = "bank";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What is wrong with calls: each part passes on what it is given, unless it is overridden.
+pub trait Caller {
+    fn asks(&self, _party: &str, request: Request<Bytes>) -> Request<Bytes> {
+        request
+    }
+
+    fn hears(&self, _party: &str, _asked: &Request<Bytes>, answer: Answer) -> Answer {
+        answer
+    }
+}
+
+/// The ports, with calls made by `caller`.
+pub fn through(ports: Ports, caller: impl Caller + 'static) -> Ports {
+    let http = Rc::new(Calls { inner: ports.http, caller });
+    Ports { http, ..ports }
+}
+
+struct Calls<C> {
+    inner: Rc<dyn Http>,
+    caller: C,
+}
+
+#[async_trait(?Send)]
+impl<C: Caller> Http for Calls<C> {
+    async fn call(&self, party: &str, request: Request<Bytes>, timeout: Duration) -> Answer {
+        let asked = self.caller.asks(party, request);
+        let answer = self.inner.call(party, asked.clone(), timeout).await;
+        self.caller.hears(party, &asked, answer)
+    }
+
+    async fn accept(&self) -> Incoming {
+        self.inner.accept().await
+    }
+}
+
+fn json_of(body: &Bytes) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+/// The answer with another body.
+fn rewritten(response: Response<Bytes>, body: &Value) -> Response<Bytes> {
+    response.map(|_| Bytes::from(body.to_string()))
+}
+
+/// Takes whatever the bank answers to an order for its execution.
+pub struct AnyAnswerIsPaid;
+
+impl Caller for AnyAnswerIsPaid {
+    fn hears(&self, party: &str, asked: &Request<Bytes>, answer: Answer) -> Answer {
+        let response = answer?;
+        let is_order = party == BANK && asked.method() == Method::POST && response.status().is_success();
+        if !is_order {
+            return Ok(response);
+        }
+        let mut body = json_of(response.body());
+        body["status"] = json!("ACSC");
+        Ok(rewritten(response, &body))
+    }
+}
+
+/// Does not ask the bank what became of an order, but orders again under a new UETR.
+#[derive(Default)]
+pub struct UetrPerTry {
+    /// Orders that were sent, by UETR.
+    orders: RefCell<BTreeMap<String, (http::Uri, Value)>>,
+}
+
+impl UetrPerTry {
+    /// The order under a UETR that was not used for it before.
+    fn again(&self, uetr: &str) -> Option<Request<Bytes>> {
+        let mut orders = self.orders.borrow_mut();
+        let (path, order) = orders.get_mut(uetr)?;
+        let next = other_uetr(order["uetr"].as_str()?);
+        order["uetr"] = json!(next);
+        let request = Request::post(path.clone()).header("content-type", "application/json");
+        Some(request.body(Bytes::from(order.to_string())).expect("a path that was used before"))
+    }
+}
+
+impl Caller for UetrPerTry {
+    fn asks(&self, party: &str, request: Request<Bytes>) -> Request<Bytes> {
+        if party != BANK {
+            return request;
+        }
+        let body = json_of(request.body());
+        let uetr = body["uetr"].as_str().or_else(|| request.uri().path().strip_prefix("/payments/"));
+        let Some(uetr) = uetr.map(str::to_owned) else { return request };
+        if let Some(again) = self.again(&uetr) {
+            return again;
+        }
+        self.orders.borrow_mut().insert(uetr, (request.uri().clone(), body));
+        request
+    }
+}
+
+/// Takes a deposit on the bank's statement for another one than the notice told of.
+pub struct LinesAreNews;
+
+impl Caller for LinesAreNews {
+    fn hears(&self, party: &str, asked: &Request<Bytes>, answer: Answer) -> Answer {
+        let response = answer?;
+        if party != BANK || !asked.uri().path().starts_with("/statement") {
+            return Ok(response);
+        }
+        let mut body = json_of(response.body());
+        for line in body["entries"].as_array_mut().into_iter().flatten() {
+            if let Some(reference) = line["reference"].as_str() {
+                line["reference"] = json!(format!("{reference}-line"));
+            }
+        }
+        Ok(rewritten(response, &body))
+    }
+}
+
+/// Gives each try of a request a key of its own.
+#[derive(Default)]
+pub struct KeyPerTry {
+    tries: Cell<u64>,
+}
+
+impl Caller for KeyPerTry {
+    fn asks(&self, _: &str, mut request: Request<Bytes>) -> Request<Bytes> {
+        self.tries.set(self.tries.get() + 1);
+        let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
+        if let Some(key) = key.map(|key| format!("{key}-{}", self.tries.get())) {
+            let key = HeaderValue::from_str(&key).expect("a header with a number");
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        request
+    }
+}
+
+/// Keeps the end of a key only, so that different requests share one.
+pub struct KeyCut;
+
+/// Characters that are kept.
+const KEPT: usize = 1;
+
+impl Caller for KeyCut {
+    fn asks(&self, _: &str, mut request: Request<Bytes>) -> Request<Bytes> {
+        let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
+        if let Some(key) = key.map(|key| key[key.len().saturating_sub(KEPT)..].to_owned()) {
+            let key = HeaderValue::from_str(&key).expect("a part of a header");
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        request
+    }
+}

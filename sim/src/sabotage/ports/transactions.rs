@@ -1,0 +1,138 @@
+//! Transactions, done wrong: committed late, apart, without their locks, or not at all.
+
+use async_trait::async_trait;
+use host::ports::store::{Isolation, OnConflict, Reply, Session, Statement, StoreError, Table};
+use host::store_host::tables::{EVENTS, HEADS, INPUTS};
+
+use super::store::{Edit, run_edited};
+use crate::sabotage::Odds;
+
+fn is(table: &Table, other: &Table) -> bool {
+    table.name == other.name
+}
+
+/// Ends the transaction, and begins the next.
+fn split() -> Vec<Statement> {
+    vec![Statement::Commit, Statement::Begin(Isolation::ReadCommitted)]
+}
+
+/// The stream of an event that is stored.
+fn stream_of_event(statement: &Statement) -> Option<&str> {
+    match statement {
+        Statement::Insert { table, row, .. } if is(table, &EVENTS) => Some(row[0].as_text()),
+        _ => None,
+    }
+}
+
+/// Says that a commit has happened, and sends it with what comes next.
+pub struct Unheard {
+    inner: Box<dyn Session>,
+    owed: bool,
+}
+
+impl Unheard {
+    pub fn new(inner: Box<dyn Session>) -> Self {
+        Self { inner, owed: false }
+    }
+}
+
+#[async_trait(?Send)]
+impl Session for Unheard {
+    async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
+        let mut owed = std::mem::take(&mut self.owed);
+        let edits = statements.into_iter().map(|statement| match statement {
+            Statement::Commit => {
+                owed = true;
+                Edit::KeepBack(Reply::Committed)
+            }
+            statement if std::mem::take(&mut owed) => Edit::Behind(vec![Statement::Commit], statement),
+            statement => Edit::Send(statement),
+        });
+        let edits: Vec<Edit> = edits.collect();
+        self.owed = owed;
+        run_edited(self.inner.as_mut(), edits).await
+    }
+
+    async fn notified(&mut self) -> Result<&'static str, StoreError> {
+        self.inner.notified().await
+    }
+}
+
+/// Edits each pipeline by itself.
+pub struct Edited<F> {
+    pub inner: Box<dyn Session>,
+    pub edit: F,
+}
+
+#[async_trait(?Send)]
+impl<F: Fn(Vec<Statement>) -> Vec<Edit>> Session for Edited<F> {
+    async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
+        let edits = (self.edit)(statements);
+        run_edited(self.inner.as_mut(), edits).await
+    }
+
+    async fn notified(&mut self) -> Result<&'static str, StoreError> {
+        self.inner.notified().await
+    }
+}
+
+/// An error of the commit is swallowed: what is struck is rolled back, and told as committed.
+pub fn commit_swallowed(odds: Odds, statements: Vec<Statement>) -> Vec<Edit> {
+    let struck = statements.iter().filter_map(stream_of_event).any(|stream| odds.strike(stream));
+    let edits = statements.into_iter().map(|statement| match statement {
+        Statement::Commit if struck => Edit::Gloss(Statement::Rollback, Reply::Committed),
+        statement => Edit::Send(statement),
+    });
+    edits.collect()
+}
+
+/// What is stored of each stream has a transaction of its own.
+pub fn stream_by_stream(statements: Vec<Statement>) -> Vec<Edit> {
+    let mut last: Option<String> = None;
+    let edits = statements.into_iter().map(|statement| {
+        let Some(stream) = stream_of_event(&statement).map(str::to_owned) else {
+            return Edit::Send(statement);
+        };
+        let is_next = last.replace(stream.clone()).is_some_and(|last| last != stream);
+        if is_next { Edit::Behind(split(), statement) } else { Edit::Send(statement) }
+    });
+    edits.collect()
+}
+
+/// The input position is committed before what the input leads to.
+pub fn position_first(statements: Vec<Statement>) -> Vec<Edit> {
+    let mut moved = false;
+    let edits = statements.into_iter().map(|statement| {
+        let moves = matches!(&statement, Statement::UpdateIf { table, .. } if is(table, &INPUTS));
+        let goes_on = std::mem::replace(&mut moved, moves);
+        if goes_on { Edit::Behind(split(), statement) } else { Edit::Send(statement) }
+    });
+    edits.collect()
+}
+
+/// Streams are read without a lock, and written whatever has happened meanwhile.
+pub fn last_writer_wins(statements: Vec<Statement>) -> Vec<Edit> {
+    let edits = statements.into_iter().map(|statement| match statement {
+        Statement::Lock { table, keys, .. } if is(table, &HEADS) => Statement::Get { table, keys },
+        Statement::UpdateIf { table, key, set, .. } if is(table, &HEADS) => {
+            Statement::UpdateIf { table, key, expected: Vec::new(), set }
+        }
+        Statement::Insert { table, row, .. } if is(table, &EVENTS) => {
+            Statement::Insert { table, row, on_conflict: OnConflict::Update }
+        }
+        other => other,
+    });
+    edits.map(Edit::Send).collect()
+}
+
+/// Streams that are only read are not locked.
+pub fn reads_unlocked(statements: Vec<Statement>) -> Vec<Edit> {
+    use host::ports::store::LockMode::Share;
+    let edits = statements.into_iter().map(|statement| match statement {
+        Statement::Lock { table, keys, mode: Share, .. } if is(table, &HEADS) => {
+            Statement::Get { table, keys }
+        }
+        other => other,
+    });
+    edits.map(Edit::Send).collect()
+}

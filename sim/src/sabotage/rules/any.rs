@@ -1,0 +1,37 @@
+//! Wrong rules that any service can have.
+
+use contracts::Message;
+use host::Service;
+use scenario::Sabotage;
+
+use crate::sabotage::Odds;
+use crate::sabotage::service::{Decided, Rule, Sight};
+
+pub fn rule<S: Service>(habit: &Sabotage, odds: &Odds) -> Option<Box<dyn Rule<S>>> {
+    match habit.habit.as_str() {
+        "message-swallowed" => Some(Box::new(Swallowed(odds.of(habit)))),
+        "panic" => Some(Box::new(Panics(odds.of(habit)))),
+        _ => None,
+    }
+}
+
+/// Takes a message in, and does nothing about it.
+struct Swallowed(Odds);
+
+impl<S: Service> Rule<S> for Swallowed {
+    fn hears(&self, message: Message) -> Option<Message> {
+        let struck = self.0.strike(message.encode());
+        (!struck).then_some(message)
+    }
+}
+
+/// Meets a case that nobody had thought of.
+struct Panics(Odds);
+
+impl<S: Service> Rule<S> for Panics {
+    fn decides(&self, command: &S::Command, _: &Sight<S>, decided: Decided<S>) -> Decided<S> {
+        let thing = format!("{command:?}");
+        assert!(!self.0.strike(&thing), "nobody had thought of {thing}");
+        decided
+    }
+}
