@@ -26,6 +26,7 @@ fn store() -> Vec<Habit> {
             STORED,
         ),
         Habit::of::<Strikes>("commit-swallowed", "Takes transactions that fail for committed.", STORED),
+        Habit::of::<Nothing>("unknown-taken-for-committed", "Takes silence for a commit.", STORED),
         Habit::of::<Nothing>("stream-by-stream", "Stores each stream in a transaction of its own.", STORED),
         Habit::of::<Nothing>("position-first", "Commits the input position before its effects.", STORED),
         Habit::of::<Nothing>(
@@ -35,7 +36,11 @@ fn store() -> Vec<Habit> {
         ),
         Habit::of::<Nothing>("reads-unlocked", "Does not lock streams that are only read.", STORED),
         Habit::of::<Nothing>("inbox-forgotten", "Takes each input for a new one.", STORED),
-        Habit::of::<Nothing>("outbox-cursor", "Reads what to publish behind the greatest id so far.", STORED),
+        Habit::of::<Nothing>(
+            "outbox-cursor",
+            "Publishes behind the greatest id so far, of ids that come late.",
+            STORED,
+        ),
         Habit::of::<Nothing>("outbox-reversed", "Publishes the last message first.", STORED),
         Habit::of::<Nothing>("published-before-commit", "Publishes messages, and then commits.", STORED),
         Habit::of::<Nothing>("notice-before-commit", "Tells of settlements, and then commits.", settlement),
@@ -62,6 +67,7 @@ fn calls() -> Vec<Habit> {
 fn rules() -> Vec<Habit> {
     let of_any = [
         Habit::of::<Strikes>("message-swallowed", "Takes a message in and does nothing about it.", STORED),
+        Habit::of::<Strikes>("state-forgotten", "Decides as if nothing had happened before.", STORED),
         Habit::of::<Strikes>("panic", "Panics on commands that nobody had thought of.", STORED),
     ];
     of_any.into_iter().chain(trading_rules()).chain(settlement_rules()).collect()
@@ -81,6 +87,8 @@ fn trading_rules() -> Vec<Habit> {
         ),
         Habit::of::<Strikes>("buyers-leg-forgotten", "Reserves with the seller only.", position),
         Habit::of::<Strikes>("receipt-forgotten", "Takes shares from the seller only.", position),
+        Habit::of::<Nothing>("purchases-counted", "Sells shares that it has not received.", position),
+        Habit::of::<Strikes>("account-opened-again", "Opens accounts that it should know.", position),
         Habit::of::<Strikes>("half-delivered", "Delivers half of what was paid.", position),
         Habit::of::<Strikes>("rejections-cleared", "Takes position's refusal for its consent.", clearing),
         Habit::of::<Strikes>("seal-uncounted", "Clears a trade date with trades unanswered.", clearing),
@@ -99,6 +107,9 @@ fn settlement_rules() -> Vec<Habit> {
         Habit::of::<Strikes>("settled-per-account", "Calls a trade settled at each delivery.", settlement),
         Habit::of::<AtHour>("batch-by-utc", "Starts batches at an hour of UTC.", settlement),
         Habit::of::<Nothing>("batch-begun-again", "Starts each batch twice.", settlement),
+        Habit::of::<Nothing>("batch-closed-again", "Closes each batch twice.", settlement),
+        Habit::of::<Nothing>("carries-to-tomorrow", "Carries to the next day, open or not.", settlement),
+        Habit::of::<Strikes>("refusal-taken-for-payment", "Delivers where payment was refused.", settlement),
         Habit::of::<Nothing>("seal-ignored", "Starts batches with instructions missing.", settlement),
         Habit::of::<Strikes>("ordered-twice", "Orders each payment under two UETRs.", payment),
         Habit::of::<Strikes>("leg-dropped", "Books entries with a leg missing.", ledger),

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Whoever reads only the first lines (`| head`)
 //! ends the program quietly.
 
+mod canaries;
 mod check;
 mod explain;
 mod list;
@@ -44,6 +45,7 @@ Exit codes:
 enum Verb {
     Run(run::Run),
     Replay(replay::Replay),
+    Canaries(canaries::Canaries),
     Check(check::Check),
     Schema(schema::Schema),
     List(list::List),
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
     let ended = match cli.verb {
         Verb::Run(verb) => verb.run(),
         Verb::Replay(verb) => verb.run(),
+        Verb::Canaries(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::Schema(verb) => verb.run(),
         Verb::List(verb) => verb.run(),

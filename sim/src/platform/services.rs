@@ -138,7 +138,7 @@ fn hosted<S: Service>(platform: &Platform, settings: &Settings, make: impl Fn() 
         let store = SimStore::new(node.clone(), database.clone());
         let log = SimLog::new(node.clone(), layout.brokers(), kafka);
         let http = SimHttp::new(node.clone(), layout.directory());
-        let ports = saboteur.ports(S::NAME, ports(&node, Rc::new(store), Rc::new(log), Rc::new(http)));
+        let ports = saboteur.ports(&node.name, ports(&node, Rc::new(store), Rc::new(log), Rc::new(http)));
         let instance = node.name.clone();
         let host = StoreHost::new(make(), &instance, ports, HostSettings::default(), counters.clone());
         let run = host.clone().run();

@@ -1,6 +1,7 @@
 //! Runs: a scenario and a seed in, a report out.
 
 pub mod batch;
+pub mod canaries;
 pub mod count;
 pub mod determinism;
 pub mod evidence;

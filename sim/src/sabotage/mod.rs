@@ -44,8 +44,10 @@ impl Saboteur {
         self.of_service(S::NAME).filter_map(|(habit, odds)| rules::planted(habit, odds)).collect()
     }
 
-    /// The ports of a process, with the habits of its service around them.
-    pub fn ports(&self, service: &str, ports: Ports) -> Ports {
-        self.of_service(service).fold(ports, |ports, (habit, odds)| ports::planted(habit, odds, ports))
+    /// The ports of a service's instance, with the habits of the service around them.
+    pub fn ports(&self, instance: &str, ports: Ports) -> Ports {
+        let service = instance.split('/').next().unwrap_or(instance);
+        let planted = |ports, (habit, odds)| ports::planted(habit, odds, instance, ports);
+        self.of_service(service).fold(ports, planted)
     }
 }

@@ -14,22 +14,20 @@ mod outbox;
 mod store;
 mod transactions;
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use host::Ports;
 use host::ports::store::{Session, Statement};
 use scenario::Sabotage;
 
-use self::outbox::{ByLog, ByNotice, Cursor, Hasty};
+use self::outbox::{ByLog, ByNotice, Cursor, Hasty, Ids};
 use self::store::{Edit, sessions};
-use self::transactions::{Edited, Unheard};
+use self::transactions::{Edited, Optimistic, Unheard};
 use super::Odds;
 
 /// The ports with a habit around them; as they were, where the habit is a business rule.
-pub fn planted(habit: &Sabotage, odds: &Odds, ports: Ports) -> Ports {
+pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> Ports {
     match habit.habit.as_str() {
         "answer-before-commit" => sessions(ports, |inner| Box::new(Unheard::new(inner))),
+        "unknown-taken-for-committed" => sessions(ports, |inner| Box::new(Optimistic { inner })),
         "commit-swallowed" => {
             let odds = odds.of(habit);
             edited(ports, move |statements| transactions::commit_swallowed(odds, statements))
@@ -40,8 +38,8 @@ pub fn planted(habit: &Sabotage, odds: &Odds, ports: Ports) -> Ports {
         "reads-unlocked" => edited(ports, transactions::reads_unlocked),
         "inbox-forgotten" => edited(ports, inbox::forgotten),
         "outbox-cursor" => {
-            let at = Rc::new(Cell::new(0));
-            sessions(ports, move |inner| Box::new(Cursor { inner, at: at.clone() }))
+            let ids = Ids::of(instance);
+            sessions(ports, move |inner| Box::new(Cursor { inner, ids: ids.clone() }))
         }
         "outbox-reversed" => outbox::reversed(ports),
         "published-before-commit" => {

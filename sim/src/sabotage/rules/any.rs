@@ -10,6 +10,7 @@ use crate::sabotage::service::{Decided, Rule, Sight};
 pub fn rule<S: Service>(habit: &Sabotage, odds: &Odds) -> Option<Box<dyn Rule<S>>> {
     match habit.habit.as_str() {
         "message-swallowed" => Some(Box::new(Swallowed(odds.of(habit)))),
+        "state-forgotten" => Some(Box::new(StateForgotten(odds.of(habit)))),
         "panic" => Some(Box::new(Panics(odds.of(habit)))),
         _ => None,
     }
@@ -22,6 +23,17 @@ impl<S: Service> Rule<S> for Swallowed {
     fn hears(&self, message: Message) -> Option<Message> {
         let struck = self.0.strike(message.encode());
         (!struck).then_some(message)
+    }
+}
+
+/// Decides as if nothing had happened before.
+struct StateForgotten(Odds);
+
+impl<S: Service> Rule<S> for StateForgotten {
+    fn sees(&self, command: &S::Command, sight: &mut Sight<S>) {
+        if self.0.strike(format!("{command:?}")) {
+            sight.states.clear();
+        }
     }
 }
 

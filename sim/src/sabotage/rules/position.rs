@@ -24,6 +24,8 @@ impl Sabotable for Position {
             "validated-then-refused" => Box::new(ValidatedThenRefused(odds(habit))),
             "buyers-leg-forgotten" => Box::new(BuyersLegForgotten(odds(habit))),
             "receipt-forgotten" => Box::new(ReceiptForgotten(odds(habit))),
+            "purchases-counted" => Box::new(PurchasesCounted),
+            "account-opened-again" => Box::new(OpenedAgain(odds(habit))),
             "half-delivered" => Box::new(HalfDelivered(odds(habit))),
             _ => return None,
         })
@@ -47,6 +49,38 @@ impl Rule<Position> for OversellUnchecked {
         let holding = seller.holding(&trade.instrument_id);
         let quantity = holding.reserved + holding.blocked + trade.quantity;
         seller.apply(&Event::Opened(PositionOpened { instrument_id: trade.instrument_id.clone(), quantity }));
+    }
+}
+
+/// Sells what was bought and has not been received.
+struct PurchasesCounted;
+
+impl Rule<Position> for PurchasesCounted {
+    fn sees(&self, command: &Command, sight: &mut Sight<Position>) {
+        let Command::Validate(trade) = command else { return };
+        let Some(seller) = sight.states.get_mut(&account(&trade.seller_account_id)) else { return };
+        let quantity = seller.holding(&trade.instrument_id).pending;
+        seller.apply(&Event::Opened(PositionOpened { instrument_id: trade.instrument_id.clone(), quantity }));
+    }
+}
+
+/// Opens an account that it should know, with the shares that are traded.
+struct OpenedAgain(Odds);
+
+impl Rule<Position> for OpenedAgain {
+    fn decides(
+        &self,
+        command: &Command,
+        _: &Sight<Position>,
+        decided: Decided<Position>,
+    ) -> Decided<Position> {
+        let Command::Validate(trade) = command else { return decided };
+        if !self.0.strike(&trade.trade_id) {
+            return decided;
+        }
+        let (instrument_id, quantity) = (trade.instrument_id.clone(), trade.quantity);
+        let opened = Event::Opened(PositionOpened { instrument_id, quantity });
+        changed::<Position>(decided, |decision| decision.event(account(&trade.seller_account_id), opened))
     }
 }
 

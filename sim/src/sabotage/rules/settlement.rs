@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use contracts::Message;
 use contracts::events::settlement_stored::Event;
-use contracts::events::{AttemptStep, DeliveryAction, DeliveryRequest, Settled, SettlementCompleted, Trade};
+use contracts::events::{
+    AttemptStep, DeliveryAction, DeliveryRequest, PaymentOutcome, Settled, SettlementCompleted, Trade,
+};
 use host::{LookupResult, StreamId, TimerChange};
 use model::{Calendar, Date, Time, Timestamp};
 use scenario::Sabotage;
@@ -23,6 +26,9 @@ impl Sabotable for Settlement {
             "settled-per-account" => Box::new(SettledPerAccount(odds(habit))),
             "batch-by-utc" => Box::new(BatchByUtc { hour: habit.params::<AtHour>().hour }),
             "batch-begun-again" => Box::new(BatchBegunAgain),
+            "batch-closed-again" => Box::new(BatchClosedAgain),
+            "carries-to-tomorrow" => Box::new(CarriesToTomorrow),
+            "refusal-taken-for-payment" => Box::new(RefusalTakenForPayment(odds(habit))),
             "seal-ignored" => Box::new(SealIgnored),
             _ => return None,
         })
@@ -200,7 +206,7 @@ impl Rule<Settlement> for BatchByUtc {
 }
 
 /// How much later the scheduler fires again.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A scheduler that fires twice, and a start that does not ask whether the batch has started.
 struct BatchBegunAgain;
@@ -222,6 +228,74 @@ impl Rule<Settlement> for BatchBegunAgain {
         changed::<Settlement>(decided, |decision| match decision.events.is_empty() {
             true => decision,
             false => decision.arm(format!("batch/{date}"), sight.database_time + AGAIN_AFTER),
+        })
+    }
+}
+
+/// Closes a batch that is closed.
+struct BatchClosedAgain;
+
+impl Rule<Settlement> for BatchClosedAgain {
+    fn sees(&self, command: &Command, sight: &mut Sight<Settlement>) {
+        if let Command::Close(date) = command
+            && let Some(State::Batch { closed, .. }) =
+                sight.states.get_mut(&StreamId::new("settlement", date.to_string()))
+        {
+            *closed = false;
+        }
+    }
+
+    fn decides(
+        &self,
+        command: &Command,
+        sight: &Sight<Settlement>,
+        decided: Decided<Settlement>,
+    ) -> Decided<Settlement> {
+        let Command::Close(date) = command else { return decided };
+        changed::<Settlement>(decided, |decision| match decision.events.is_empty() {
+            true => decision,
+            false => decision.arm(format!("close/{date}"), sight.database_time + AGAIN_AFTER),
+        })
+    }
+}
+
+/// Carries what has failed to the next day, open or not.
+struct CarriesToTomorrow;
+
+impl Rule<Settlement> for CarriesToTomorrow {
+    fn decides(
+        &self,
+        _: &Command,
+        _: &Sight<Settlement>,
+        decided: Decided<Settlement>,
+    ) -> Decided<Settlement> {
+        changed::<Settlement>(decided, |mut decision| {
+            for (_, event) in &mut decision.events {
+                if let Event::Carried(carried) = event {
+                    let from: Date = carried.from.parse().expect("dates are stored as ISO 8601");
+                    carried.to = from.tomorrow().expect("a run ends before time does").to_string();
+                }
+            }
+            decision
+        })
+    }
+}
+
+/// Takes the bank's refusal of the buyer's payment for its execution.
+struct RefusalTakenForPayment(Odds);
+
+impl Rule<Settlement> for RefusalTakenForPayment {
+    fn hears(&self, message: Message) -> Option<Message> {
+        Some(match message {
+            Message::PaymentEvent(mut told)
+                if told.outcome() == PaymentOutcome::Refused
+                    && told.leg_id.ends_with("/buyer")
+                    && self.0.strike(&told.leg_id) =>
+            {
+                told.outcome = PaymentOutcome::Confirmed.into();
+                told.into()
+            }
+            other => other,
         })
     }
 }
