@@ -1,8 +1,8 @@
 //! Row locks: who holds which row, and who waits for it in which order (manual 13.3.2, README.tuplock).
 //!
-//! Strictly first come, first served: a waiter for update holds back later shares. PostgreSQL lets later
-//! sharers in, so it can starve such a waiter; a test that needs that needs PostgreSQL. A holder that wants
-//! more goes to the front, since everybody behind waits for it anyway.
+//! First come, first served, but for two: who wants to share a row joins those who share it now, past waiters for
+//! update, which can starve them; and a holder that wants more goes to the front, since everybody behind waits
+//! for it anyway.
 //!
 //! Keys of unique indexes are locked in the same table by whoever writes them, under spaces of their own.
 
@@ -63,7 +63,7 @@ impl Locks {
             return Acquired::New;
         };
         let conflict = entry.holders().any(|holder| holder.conflicts(claim));
-        let behind_others = !entry.queue.is_empty();
+        let behind_others = strength != Strength::Share && !entry.queue.is_empty();
         match entry.holder_mut(owner) {
             Some(held) if held.strength >= strength => Acquired::Held,
             Some(held) if !conflict => {

@@ -35,13 +35,13 @@ fn b42_a_transaction_keeps_its_locks_until_the_server_notices_that_its_client_ha
 fn a_session_that_ends_while_it_waits_lets_those_behind_it_go_on() {
     let mut world = World::with_accounts(1);
     let (a, b, c) = (world.session(), world.session(), world.session());
-    world.ok(a, vec![begin(), for_share(1)]);
+    world.ok(a, vec![begin(), for_update(1)]);
     let gone = world.waits(b, vec![begin(), for_update(1)]);
     let share = world.waits(c, vec![begin(), for_share(1), Statement::Commit]);
     world.disconnect(b);
+    world.ok(a, vec![Statement::Commit]);
     world.answer(share).expect("locked");
     assert!(world.is_waiting(gone));
-    world.ok(a, vec![Statement::Commit]);
     world.at_rest();
 }
 
