@@ -129,7 +129,7 @@ impl FromTable for Delay {
             with: With::read(table),
             by: table.required("by", "How much longer each message takes.", Between(Lasting)),
             jitter: table.or(
-                "jitter",
+                "spread",
                 "Up to so much more, drawn per message.",
                 Lasting,
                 TimeSpan::default(),
