@@ -16,7 +16,8 @@ pub struct Occurrence {
 }
 
 impl FaultSpec {
-    /// Every occurrence of this fault, in the order of the scenario's windows. `uniform(n)` gives a number below `n`.
+    /// Every occurrence of this fault, in the order of the scenario's windows. What is over in a moment happens at a
+    /// drawn moment of its window. `uniform(n)` gives a number below `n`.
     ///
     /// # Errors
     /// A moment that is none; the loader has refused such a scenario.
@@ -24,6 +25,7 @@ impl FaultSpec {
         &self,
         run: &Run,
         calendar: &Calendar,
+        is_momentary: bool,
         uniform: &mut dyn FnMut(u64) -> u64,
     ) -> Result<Vec<Occurrence>, WindowError> {
         let mut occurrences = Vec::new();
@@ -53,7 +55,7 @@ impl FaultSpec {
             }
             Occurs::Window { from, to } => {
                 for (first, last) in self.fault_windows(run, calendar, from, to)? {
-                    if self.lasts.is_none() {
+                    if self.lasts.is_none() && !is_momentary {
                         add(first, last, uniform);
                         continue;
                     }

@@ -215,6 +215,8 @@ pub struct Check {
     pub invariants: Invariants,
     /// Marks that the run must meet; one that it misses makes it vacuous.
     pub must_see: Vec<String>,
+    /// Whether messages that cannot be decoded may be left at rest.
+    pub dead_letters: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

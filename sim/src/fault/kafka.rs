@@ -50,7 +50,12 @@ pub fn kinds() -> Vec<Kind> {
             draw: redeliver,
         },
         Kind {
-            action: FaultAction::of::<Retention>(
+            action: FaultAction::of::<Topic>("poison", &[], "A record that nobody can decode is in a topic.")
+                .momentary(),
+            draw: poison,
+        },
+        Kind {
+            action: FaultAction::of::<Topic>(
                 "retention",
                 &[],
                 "Records of a topic are deleted, read or not.",
@@ -161,7 +166,7 @@ impl FromTable for Redeliver {
     }
 }
 
-struct Retention {
+struct Topic {
     topic: &'static str,
 }
 
@@ -176,9 +181,9 @@ const TOPICS: &[(&str, &str)] = &[
     ("settlement-completed", "settlement-completed"),
 ];
 
-impl FromTable for Retention {
+impl FromTable for Topic {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { topic: table.required("topic", "Whose records are deleted, up to the end.", Choice(TOPICS)) }
+        Self { topic: table.required("topic", "Which topic.", Choice(TOPICS)) }
     }
 }
 
@@ -309,7 +314,7 @@ fn redeliver(scene: &mut Scene<'_>) -> Drawn {
 }
 
 fn retention(scene: &mut Scene<'_>) -> Drawn {
-    let keys: Retention = scene.params();
+    let keys: Topic = scene.params();
     let topic = keys.topic;
     Drawn::new(topic.to_owned()).step(
         scene.from(),
@@ -320,7 +325,7 @@ fn retention(scene: &mut Scene<'_>) -> Drawn {
                 .find(|known| known.name == topic)
                 .map_or(0, |known| known.partitions);
             for seat in stage.platform.cluster.iter() {
-                for partition in 0..partitions {
+                for partition in 0..partitions(topic) {
                     // A broker that does not lead the partition says so.
                     let deleted =
                         seat.broker.borrow_mut().delete_records(&TopicPartition::new(topic, partition), -1);
@@ -329,4 +334,26 @@ fn retention(scene: &mut Scene<'_>) -> Drawn {
             }
         },
     )
+}
+
+/// Partitions of a topic.
+fn partitions(topic: &str) -> i32 {
+    contracts::TOPICS.iter().find(|known| known.name == topic).map_or(0, |known| known.partitions)
+}
+
+fn poison(scene: &mut Scene<'_>) -> Drawn {
+    let keys: Topic = scene.params();
+    let topic = keys.topic;
+    let partition = i32::try_from(scene.rng.below(partitions(topic).unsigned_abs().into())).unwrap_or(0);
+    let mut garbage = [0; 64];
+    garbage.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&scene.rng.next_u64().to_le_bytes()));
+    let at = TopicPartition::new(topic, partition);
+    let says = format!("64 bytes of garbage in {topic} {partition}");
+    Drawn::new(topic.to_owned()).step(scene.from(), says, move |stage, _| {
+        for seat in stage.platform.cluster.iter().filter(|seat| stage.world.is_running(seat.node)) {
+            let now = clock_ms(stage, seat);
+            let outputs = seat.broker.borrow_mut().append_foreign(now, &at, b"nobody", &garbage);
+            seat.stir(outputs);
+        }
+    })
 }

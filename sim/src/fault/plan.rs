@@ -29,7 +29,8 @@ pub fn draw(scenario: &Scenario, plan: &Plan, seed: u64) -> Vec<PlannedFault> {
         let mut rng = Rng::labelled(seed, &format!("fault/{}/{number}", spec.action));
         let kind = kinds.iter().find(|kind| kind.action.name == spec.action);
         let kind = kind.expect("the loader knows every action");
-        let occurrences = spec.occurrences(&run, &calendar, &mut |bound| rng.below(bound));
+        let is_momentary = kind.action.is_momentary;
+        let occurrences = spec.occurrences(&run, &calendar, is_momentary, &mut |bound| rng.below(bound));
         for occurrence in occurrences.expect("the loader resolves the times of faults") {
             let mut scene = Scene { spec, occurrence, layout: &layout, rng: &mut rng };
             let drawn = (kind.draw)(&mut scene);

@@ -21,6 +21,7 @@ use crate::trouble::{Draw, Refusal, Trouble, Troubles};
 mod admin;
 mod coordination;
 mod fetch;
+mod foreign;
 mod list_offsets;
 mod produce;
 mod redelivery;

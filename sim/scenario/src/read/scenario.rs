@@ -156,6 +156,12 @@ fn read_check(table: &mut Table<'_>) -> Check {
     Check {
         invariants: table.or("invariants", "Which are watched.", Watched, Invariants::All),
         must_see: table.or("must_see", "Marks that a run must meet.", List(Name::Mark), Vec::new()),
+        dead_letters: table.or(
+            "dead_letters",
+            "Whether messages that cannot be decoded may be left at rest.",
+            Flag,
+            false,
+        ),
     }
 }
 

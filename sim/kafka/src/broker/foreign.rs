@@ -1,0 +1,28 @@
+//! Records by producers that are none of ours: what a foreign program, or a mistaken hand, puts into a topic.
+
+use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+
+use super::{Broker, ConnectionId, Output, ReplyTo};
+use crate::cluster::{TimestampMs, TopicPartition};
+use crate::records::{RecordView, encode_batch};
+
+impl Broker {
+    /// Appends one record without headers, as with `acks=0`. Nothing where this broker does not lead the partition.
+    pub fn append_foreign(
+        &mut self,
+        now: TimestampMs,
+        at: &TopicPartition,
+        key: &[u8],
+        value: &[u8],
+    ) -> Vec<Output> {
+        let record = RecordView { timestamp: now, key: Some(key), value: Some(value), headers: &[] };
+        let data = PartitionProduceData::default()
+            .with_index(at.partition)
+            .with_records(Some(encode_batch(&[record], None)));
+        let topic = TopicProduceData::default().with_name(at.topic.clone()).with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_acks(0).with_topic_data(vec![topic]);
+        let nobody = ReplyTo { conn: ConnectionId(u64::MAX), correlation: 0 };
+        self.produce(now, nobody, request)
+    }
+}
