@@ -58,13 +58,14 @@ impl List {
                 )?;
             }
             What::Faults => {
-                let actions = catalogue().fault_actions;
-                out::table(
-                    &actions.iter().map(|action| named(&action.name, &action.about)).collect::<Vec<_>>(),
-                )?;
-                if actions.is_empty() {
-                    eprintln!("there are no faults yet");
-                }
+                let row = |action: &scenario::FaultAction| {
+                    let kinds = action.hits.iter().map(ToString::to_string);
+                    let only = action.only.iter().map(|name| (*name).to_owned());
+                    let hits: Vec<String> =
+                        if action.only.is_empty() { kinds.collect() } else { only.collect() };
+                    [action.name.clone(), hits.join(", "), action.about.clone()]
+                };
+                out::table(&catalogue().fault_actions.iter().map(row).collect::<Vec<_>>())?;
             }
             What::Habits => {
                 let row = |habit: &scenario::Habit| {

@@ -320,10 +320,6 @@ fn retention(scene: &mut Scene<'_>) -> Drawn {
         scene.from(),
         format!("all records of {topic} are deleted"),
         move |stage, _| {
-            let partitions = contracts::TOPICS
-                .iter()
-                .find(|known| known.name == topic)
-                .map_or(0, |known| known.partitions);
             for seat in stage.platform.cluster.iter() {
                 for partition in 0..partitions(topic) {
                     // A broker that does not lead the partition says so.
