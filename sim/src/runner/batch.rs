@@ -10,6 +10,7 @@ use outside::plan::PlanError;
 use scenario::Expect;
 
 use super::evidence::Evidence;
+use super::impact::Impact;
 use super::pool::{Audience, Finished, Standing};
 use super::progress::Progress;
 use super::report::RunReport;
@@ -41,6 +42,7 @@ pub struct Batch {
     progress: Progress,
     tally: Tally,
     summaries: Vec<Summary>,
+    impact: Impact,
     failures: u64,
     in_full: Vec<RunReport>,
     /// The first thing that could not be written.
@@ -60,6 +62,7 @@ impl Batch {
             progress: Progress::of(runs),
             tally: Tally::default(),
             summaries,
+            impact: Impact::default(),
             failures: 0,
             in_full: Vec::new(),
             broken: Ok(()),
@@ -105,6 +108,9 @@ impl Batch {
             if self.settings.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
         if !self.settings.json && self.summaries.iter().map(Summary::runs).sum::<u64>() > 1 {
             write!(out, "\n{}", Summary::table(&self.summaries))?;
+            if let Some(impact) = self.impact.table() {
+                write!(out, "\n{impact}")?;
+            }
         }
         for (number, subject) in self.subjects.iter().enumerate() {
             if let Expect::Violation(invariant) = &subject.scenario.expect
@@ -135,6 +141,7 @@ impl Audience<Result<End, PlanError>> for Batch {
         let report = RunReport::of(self.subjects[place].clone(), seed, finished);
         self.tally.add(place, report.weight);
         self.summaries[place].add(&report);
+        self.impact.add(&report);
         self.broken = self.tell(report);
         if self.broken.is_err() {
             return ControlFlow::Break(());

@@ -1,8 +1,10 @@
 //! What a run counts, from facts.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use contracts::StoredEvent;
 use contracts::events::{TradeState, settlement_stored, trade_stored};
-use invariants::{Fact, Record};
+use invariants::{Fact, Record, family};
 use serde::Serialize;
 
 /// Numbers of a run.
@@ -22,15 +24,21 @@ pub struct Counts {
     pub conflicts: u64,
     /// Trades that a settlement date could not settle and gave to the next.
     pub carried: u64,
+    /// Faults that began, by their family.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults_by_family: BTreeMap<&'static str, u64>,
     #[serde(skip)]
-    nodes: std::collections::BTreeSet<String>,
+    nodes: BTreeSet<String>,
 }
 
 impl Counts {
     pub fn see(&mut self, record: &Record<'_>) {
         match record.fact {
             Fact::Request(_) => self.orders += 1,
-            Fact::FaultBegan { .. } => self.faults += 1,
+            Fact::FaultBegan { action, target, .. } => {
+                self.faults += 1;
+                *self.faults_by_family.entry(family(action, target).name()).or_default() += 1;
+            }
             Fact::NodeStarted if !self.nodes.insert(record.node.to_owned()) => self.restarts += 1,
             Fact::Committed(committed) => {
                 committed

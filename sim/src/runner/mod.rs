@@ -5,6 +5,7 @@ pub mod canaries;
 pub mod count;
 pub mod determinism;
 pub mod evidence;
+pub mod impact;
 pub mod logged;
 pub mod outcome;
 pub mod plan;

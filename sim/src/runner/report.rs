@@ -53,6 +53,7 @@ struct Json<'r> {
     wall_seconds: f64,
     counts: &'r Counts,
     missing_marks: &'r [String],
+    marks: &'r [&'static str],
     unknown: &'r [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'r str>,
@@ -167,6 +168,7 @@ impl RunReport {
             wall_seconds: self.wall.as_secs_f64(),
             counts: &end.counts,
             missing_marks: &end.missing_marks,
+            marks: &end.marks,
             unknown: &end.unknown,
             error: self.error.as_ref().map(|fault| fault.message.as_str()),
         }
@@ -369,6 +371,7 @@ opening = { cash = "1000.00", shares = 10 }
           },
           "messages": 300,
           "missing_marks": [],
+          "marks": [],
           "pending": [],
           "records": 41,
           "scenario": "small",

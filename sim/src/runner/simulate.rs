@@ -38,6 +38,8 @@ pub struct End {
     pub pending: Vec<Pending>,
     pub unknown: Vec<&'static str>,
     pub missing_marks: Vec<String>,
+    /// Every mark that was met.
+    pub marks: Vec<&'static str>,
     pub counts: Counts,
     pub trace_hash: u128,
     pub records: u64,
@@ -218,6 +220,7 @@ fn finish(
         violations: std::mem::take(&mut bench.broken),
         pending,
         unknown: bench.judges.unknown(),
+        marks: bench.judges.seen().collect(),
         missing_marks: bench.judges.missing(must_see).into_iter().map(str::to_owned).collect(),
         counts,
         trace_hash: world.trace.hash(),

@@ -70,17 +70,25 @@ impl Summary {
     /// A row for each scenario that ran.
     pub fn table(summaries: &[Self]) -> String {
         let ran = summaries.iter().filter(|summary| summary.runs > 0).map(Self::row);
-        let rows: Vec<[String; 9]> = [HEADINGS.map(str::to_owned)].into_iter().chain(ran).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let widths: [usize; 9] = std::array::from_fn(width);
-        let line = |row: &[String; 9]| {
-            let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
-                if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-        };
-        rows.iter().map(line).collect()
+        aligned(&HEADINGS, ran)
     }
+}
+
+/// Rows under their headings: the first column to the left, numbers to the right.
+pub(super) fn aligned<const N: usize>(
+    headings: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let rows: Vec<[String; N]> = [headings.map(str::to_owned)].into_iter().chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,61 @@
+//! One hash for one run, whatever surrounds it, also where everything breaks: ten scenarios, five surroundings.
+
+mod support;
+
+use std::process::Command;
+
+use support::{bellwether, objects, root, said};
+
+/// Between them they have every family of faults.
+const SCENARIOS: [&str; 10] = [
+    "bank_loses_every_tenth_answer",
+    "brokers_die_by_turns",
+    "clocks_strobe_around_the_close",
+    "commit_unknown_everywhere",
+    "databases_of_every_kind_of_badness",
+    "everything_at_low_odds",
+    "links_of_every_kind_of_badness",
+    "old_primary_goes_on_answering",
+    "position_killed_at_every_step",
+    "rebalance_in_the_open",
+];
+const SEED: &str = "5";
+
+fn path(scenario: &str) -> String {
+    format!("scenarios/faults/{scenario}.toml")
+}
+
+/// The hashes of the runs of a process, in the order of scenarios. `None` where one fails.
+fn hashes(command: &mut Command) -> Vec<(String, String)> {
+    let said = said(command.args(["--format", "json", "--seed", SEED]));
+    assert_eq!(said.exit, 0, "{}", said.out);
+    let text = |object: &serde_json::Value, key: &str| object[key].as_str().expect("a text").to_owned();
+    let mut hashes: Vec<(String, String)> =
+        objects(&said).iter().map(|run| (text(run, "scenario"), text(run, "trace_hash"))).collect();
+    hashes.sort();
+    hashes
+}
+
+/// All scenarios in one process.
+fn together(prepare: impl FnOnce(&mut Command)) -> Vec<(String, String)> {
+    let mut command = bellwether();
+    command.arg("run");
+    prepare(&mut command);
+    command.args(SCENARIOS.map(|scenario| root().join(path(scenario))));
+    hashes(&mut command)
+}
+
+#[test]
+fn one_hash_for_each_run_in_every_surrounding() {
+    let alone: Vec<(String, String)> =
+        SCENARIOS.iter().flat_map(|scenario| hashes(bellwether().args(["run", &path(scenario)]))).collect();
+    assert_eq!(alone.len(), SCENARIOS.len());
+    let one_after_the_other = together(|command| drop(command.args(["--jobs", "1"])));
+    assert_eq!(one_after_the_other, alone, "as one of many in a process");
+    let beside = together(|command| drop(command.args(["--jobs", "2"])));
+    assert_eq!(beside, alone, "beside another run");
+    let noisy = together(|command| drop(command.env("RUST_LOG", "debug")));
+    assert_eq!(noisy, alone, "with log lines");
+    let elsewhere = together(|command| drop(command.current_dir(std::env::temp_dir()).env("TZ", "Asia/Kathmandu")));
+    assert_eq!(elsewhere, alone, "in another time zone and directory");
+}
