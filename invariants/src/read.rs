@@ -57,3 +57,9 @@ pub fn subject(stream: &str) -> &str {
 pub fn trade_of_leg(leg: &str) -> &str {
     leg.rsplit_once('/').map_or(leg, |(trade, _)| trade)
 }
+
+/// Client and idempotency key of the request that is a cause: `request/<client> <route>/<key>`.
+pub fn request_of(cause: &str) -> Option<(&str, &str)> {
+    let (scope, key) = cause.strip_prefix("request/")?.rsplit_once('/')?;
+    Some((scope.split(' ').next()?, key))
+}

@@ -45,6 +45,18 @@ impl SettlementDates {
         self.days.get(&day)?.settlement_date
     }
 
+    /// The trade dates whose trades settle on a day, in order.
+    pub fn settling_on(&self, day: Day) -> Vec<Day> {
+        // Ten days before are enough for two settlement days and the longest of holidays.
+        let before = self.days.range(..day).rev().take(10);
+        let mut dates: Vec<Day> = before
+            .filter(|(_, listed)| listed.settlement_date == Some(day))
+            .map(|(trade_date, _)| *trade_date)
+            .collect();
+        dates.reverse();
+        dates
+    }
+
     pub fn is_settlement_day(&self, day: Day) -> bool {
         self.days.get(&day).is_some_and(|listed| listed.settles)
     }

@@ -133,17 +133,12 @@ impl Invariant for EffectsFollowValidation {
 
 #[cfg(test)]
 mod tests {
-    use contracts::events::{LedgerAction, TradeNovated, TradeRefused, TradeRejected};
+    use contracts::events::{LedgerAction, TradeRefused, TradeRejected};
 
     use super::*;
     use crate::testing::{
-        Commit, booked, breaks, delivered, history, holds, pays, settled, trade, validated,
+        Commit, booked, breaks, delivered, history, holds, novated, pays, settled, trade, validated,
     };
-
-    fn novated() -> Commit {
-        let event = TradeNovated { trade: Some(trade("T-1")), ..TradeNovated::default() };
-        Commit::by("clearing").event("trade/T-1", clearing_stored::Event::Novated(event))
-    }
 
     fn rejected() -> Commit {
         Commit::by("position")
@@ -154,7 +149,7 @@ mod tests {
     fn holds_when_validation_comes_first() {
         let told = history![
             validated("T-1"),
-            novated(),
+            novated("T-1"),
             pays("T-1/buyer", "B", "CCP"),
             delivered("T-1"),
             settled("T-1")
@@ -166,7 +161,7 @@ mod tests {
     fn breaks_when_clearing_does_not_wait() {
         breaks(
             EffectsFollowValidation::default(),
-            history![novated()],
+            history![novated("T-1")],
             "clearing novates for trade T-1, which nobody",
         );
     }

@@ -2,7 +2,7 @@
 //!
 //! Why it can break: every book is right by itself, and one of them missed something: an entry not booked or
 //! booked for another account, a notice lost, a refusal that should not have been. Compared at rest, exactly,
-//! per account and asset; what position refuses, and what clients are told, at once.
+//! per account and asset; what position refuses, at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -223,10 +223,6 @@ impl Invariant for Reconciled {
         &[FactKind::Opening, FactKind::Committed, FactKind::Bank]
     }
 
-    fn welcomes(&self) -> &'static [FactKind] {
-        &[FactKind::Request, FactKind::Answer]
-    }
-
     fn fork(&self) -> Option<Box<dyn Invariant>> {
         Some(Box::new(self.clone()))
     }
@@ -237,8 +233,6 @@ impl Invariant for Reconciled {
                 self.opens(*book, account, asset, amount(text).unwrap_or_default());
             }
             Fact::Bank(moved) => self.bank(moved),
-            Fact::Request(request) => self.reference.asks(request),
-            Fact::Answer(answer) => return self.reference.is_answered(answer, record.sequence).into(),
             fact => {
                 self.trades(fact, record.sequence);
                 self.payments(fact);
@@ -287,7 +281,6 @@ mod tests {
     use contracts::events::{Deposited, PositionOpened, PositionRefused, WithdrawalRequested};
 
     use super::*;
-    use crate::fact::RequestBody;
     use crate::testing::trade;
     use crate::testing::*;
 
@@ -362,19 +355,6 @@ mod tests {
         breaks(Reconciled::default(), told, "S has 10 settled and 0 promised");
         let mut told = world();
         told.extend(history![validated("T-1"), refused()]);
-        holds(Reconciled::default(), told);
-    }
-
-    #[test]
-    fn breaks_when_something_else_is_taken_in() {
-        let mut told = world();
-        let [instrument, buyer, seller, quantity, price] =
-            ["ACME", "B", "S", "11", "2.50"].map(ToOwned::to_owned);
-        let body = RequestBody::Trade { instrument, buyer, seller, quantity, price };
-        told.extend(history![asked("c", "k", 1, body), accepted("c", "k", "T-1")]);
-        breaks(Reconciled::default(), told, "taken in as T-1 was something else");
-        let mut told = world();
-        told.extend(history![asked("c", "k", 1, asks_trade()), accepted("c", "k", "T-1")]);
         holds(Reconciled::default(), told);
     }
 

@@ -1,7 +1,7 @@
 //! The reference model: what every account must hold, by one thread that takes one thing after the other.
 //!
-//! It starts from the opening facts, takes trades as trade received them (and as clients asked for them), in
-//! the order in which position answered, and knows one rule: a seller's free shares are those settled minus
+//! It starts from the opening facts, takes trades as trade received them, in the order in which position
+//! answered, and knows one rule: a seller's free shares are those settled minus
 //! those promised. Who won a race, and whether a settlement ended well, it observes; what that means for
 //! shares and cash it computes. Unsettled purchases are left out: with that setting, a refusal in spite of
 //! free shares is still wrong.
@@ -13,7 +13,6 @@ use rust_decimal::Decimal;
 
 use crate::Violation;
 use crate::book::{Balances, amount};
-use crate::fact::{ClientAnswer, ClientRequest, Outcome, RequestBody};
 
 #[derive(Clone, Default)]
 pub struct Reference {
@@ -28,8 +27,6 @@ pub struct Reference {
     trades: BTreeMap<String, Terms>,
     /// Withdrawals that the bank has not answered.
     withdrawals: BTreeMap<String, Withdrawal>,
-    /// What clients asked for and were not answered yet, by client and idempotency key.
-    asked: BTreeMap<(String, String), RequestBody>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,47 +66,12 @@ impl Terms {
         let given = Self::of(trade, self.since);
         Self { promised: false, delivered: false, ..self.clone() } == given
     }
-
-    /// Whether a client asked for exactly this. What cannot be read was not accepted.
-    fn were_asked(&self, body: &RequestBody) -> bool {
-        let RequestBody::Trade { instrument, buyer, seller, quantity, price } = body else { return false };
-        (instrument, buyer, seller) == (&self.instrument, &self.buyer, &self.seller)
-            && (amount(quantity), amount(price)) == (Some(self.quantity), Some(self.price))
-    }
 }
 
 impl Reference {
     pub fn open_shares(&mut self, account: &str, instrument: &str, shares: Decimal) {
         self.shares.add(account, instrument, shares);
         self.held.add(account, instrument, shares);
-    }
-
-    pub fn asks(&mut self, request: &ClientRequest) {
-        if matches!(request.body, RequestBody::Trade { .. } | RequestBody::Withdrawal { .. }) {
-            let key = (request.client.clone(), request.idempotency_key.clone());
-            self.asked.insert(key, request.body.clone());
-        }
-    }
-
-    /// What was accepted must be what was asked for.
-    pub fn is_answered(&mut self, answer: &ClientAnswer, at: u64) -> Result<(), Violation> {
-        let asked = self.asked.remove(&(answer.client.clone(), answer.idempotency_key.clone()));
-        let (Some(body), Outcome::Accepted { id }) = (asked, &answer.outcome) else { return Ok(()) };
-        let (taken, since) = match &body {
-            RequestBody::Withdrawal { account, amount: wanted } => match self.withdrawals.get(id) {
-                Some(taken) => (taken.account == *account && Some(taken.amount) == amount(wanted), None),
-                None => return Ok(()),
-            },
-            _ => match self.trades.get(id) {
-                Some(terms) => (terms.were_asked(&body), Some(terms.since)),
-                None => return Ok(()),
-            },
-        };
-        if taken {
-            return Ok(());
-        }
-        let why = format!("{} asked for {body:?}, taken in as {id} was something else", answer.client);
-        Err(Violation::new(why).about([id, &answer.client]).seen_at(since.into_iter().chain([at])))
     }
 
     pub fn receives(&mut self, trade: &Trade, at: u64) {

@@ -8,7 +8,7 @@ use contracts::events::*;
 
 use super::*;
 use crate::day::Day;
-use crate::fact::Phase;
+use crate::fact::{Phase, VenueMessage};
 
 #[derive(Default)]
 pub struct GoodDay {
@@ -130,6 +130,10 @@ impl GoodDay {
     }
 
     fn seals(&mut self, trades: usize) {
+        let (venue, trade_date) = ("XNYS".to_owned(), "2026-03-06".to_owned());
+        self.tell(Fact::Venue { venue, trade_date: trade_date.clone(), message: VenueMessage::EndOfDay });
+        let sealed = VenueSealed { trade_date, accepted: trades as u64, ..VenueSealed::default() };
+        self.commit(Commit::by("trade").event("venue/XNYS", trade_stored::Event::VenueSealed(sealed)));
         let cleared = TradeDateCleared {
             trade_date: "2026-03-06".to_owned(),
             settlement_date: "2026-03-09".to_owned(),

@@ -2,7 +2,9 @@
 
 pub mod day;
 
+use bytes::Bytes;
 use contracts::events::*;
+use contracts::stored::Payload;
 use contracts::{Headers, Message, StoredEvent};
 
 use crate::fact::{
@@ -123,14 +125,15 @@ pub struct Commit(pub Committed);
 
 /// Anything that a service stores.
 pub trait IntoStored {
-    fn into_stored(self) -> StoredEvent;
+    fn into_stored(self) -> (StoredEvent, Bytes);
 }
 
 macro_rules! into_stored {
     ($($module:ident: $variant:ident),*) => {$(
         impl IntoStored for $module::Event {
-            fn into_stored(self) -> StoredEvent {
-                StoredEvent::$variant(self)
+            fn into_stored(self) -> (StoredEvent, Bytes) {
+                let payload = Payload::encode(&self);
+                (StoredEvent::$variant(self), payload)
             }
         }
     )*};
@@ -169,15 +172,15 @@ impl Commit {
     }
 
     pub fn version(mut self, version: u64, stream: &str, event: impl IntoStored) -> Self {
-        let event = Some(event.into_stored());
-        let row = EventRow {
-            stream: stream.to_owned(),
-            version,
-            cause: String::new(),
-            event,
-            payload: Default::default(),
-        };
-        self.0.events.push(row);
+        let (event, payload) = event.into_stored();
+        let (stream, event) = (stream.to_owned(), Some(event));
+        self.0.events.push(EventRow { stream, version, cause: String::new(), event, payload });
+        self
+    }
+
+    /// All its events have this cause.
+    pub fn caused_by(mut self, cause: &str) -> Self {
+        self.0.events.iter_mut().for_each(|row| cause.clone_into(&mut row.cause));
         self
     }
 
@@ -271,6 +274,12 @@ pub fn validated(id: &str) -> Commit {
         .event("account/S", position_stored::Event::Reserved(event()))
         .event("account/B", position_stored::Event::Expected(event()))
         .message(TradeValidated { trade: Some(trade(id)) })
+}
+
+/// Clearing novates.
+pub fn novated(id: &str) -> Commit {
+    let event = TradeNovated { trade: Some(trade(id)), ..TradeNovated::default() };
+    Commit::by("clearing").event(&format!("trade/{id}"), clearing_stored::Event::Novated(event))
 }
 
 pub fn step(id: &str) -> PositionStep {
