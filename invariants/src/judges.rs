@@ -191,6 +191,60 @@ mod tests {
         assert_eq!(judges.missing(wanted), ["trade:failed"]);
     }
 
+    /// Each commit of the day is lost before anybody hears of it, and made again; each message is shown twice.
+    fn day_of_losses() -> Vec<Told> {
+        let mut told = Vec::new();
+        for Told { at_ns, fact } in GoodDay::of(3) {
+            match &fact {
+                Fact::Committed(committed) => {
+                    let (database, transaction) = (committed.database.clone(), committed.transaction);
+                    let mut again = committed.clone();
+                    again.transaction += 1 << 40;
+                    told.extend(
+                        [fact.clone(), Fact::CommitLost { database, transaction }]
+                            .map(|fact| Told { at_ns, fact }),
+                    );
+                    told.push(Told { at_ns, fact: Fact::Committed(again) });
+                }
+                Fact::Visible(_) => told.extend([fact.clone(), fact].map(|fact| Told { at_ns, fact })),
+                _ => told.push(Told { at_ns, fact }),
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_day_of_losses_that_nobody_heard_of_breaks_nothing() {
+        let mut judges = Judges::all().taking_back();
+        shown(&mut judges, &day_of_losses());
+        assert_eq!(judges.pending(), []);
+        assert!(judges.is_settled());
+        assert_eq!(judges.at_rest(), []);
+    }
+
+    /// Whatever was told of a commit, its loss is `acknowledged_is_durable`'s and nobody else's.
+    #[test]
+    fn a_loss_of_what_was_told_breaks_one_invariant() {
+        let day = GoodDay::of(1);
+        let mut heard = 0;
+        for (at, told) in day.iter().enumerate() {
+            let Fact::Committed(committed) = &told.fact else { continue };
+            if committed.outbox.is_empty() {
+                continue;
+            }
+            let mut judges = Judges::all().taking_back();
+            shown(&mut judges, &day[..at + 2]);
+            let (database, transaction) = (committed.database.clone(), committed.transaction);
+            let fact = Fact::CommitLost { database, transaction };
+            let lost =
+                Record { sequence: at as u64 + 3, at_ns: told.at_ns, node: "node", cause: "", fact: &fact };
+            let broken = judges.observe(&lost).map(|(name, _)| name);
+            assert_eq!(broken, Some("acknowledged_is_durable"), "{committed:?}");
+            heard += 1;
+        }
+        assert!(heard > 3, "the day has messages");
+    }
+
     #[test]
     fn a_day_cut_short_says_what_it_waits_for() {
         let mut judges = Judges::all();

@@ -5,6 +5,7 @@
 //! oracle cannot call the code that it judges.
 
 pub mod fact;
+pub mod family;
 pub mod invariant;
 pub mod judges;
 pub mod marks;
@@ -20,6 +21,7 @@ mod settlement_dates;
 mod testing;
 
 pub use fact::{Fact, FactKind, Record};
+pub use family::{Family, family};
 pub use invariant::{Invariant, Pending, Verdict, Violation};
 pub use judges::Judges;
 pub use marks::Mark;

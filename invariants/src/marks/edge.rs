@@ -1,7 +1,12 @@
 //! Marks of what clients were answered at the edge.
 
-use super::{Mark, when};
+use std::collections::BTreeSet;
+
+use contracts::events::trade_stored;
+
+use super::{Mark, follow, when};
 use crate::fact::Outcome;
+use crate::read::{request_of, trade};
 use crate::{Fact, FactKind, Record};
 
 const ANSWERS: &[FactKind] = &[FactKind::Answer];
@@ -25,10 +30,42 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
         when!("edge:unauthorised", "A request was answered 401 or 403.", ANSWERS, |record| {
             status(record).is_some_and(|status| matches!(status, 401 | 403))
         }),
+        follow(
+            "edge:unknown_but_taken",
+            "A client never learnt what became of its request, and it was taken in.",
+            &[FactKind::Answer, FactKind::Committed],
+            unknown_but_taken,
+        ),
         when!("edge:unknown", "A client never learnt what became of its request.", ANSWERS, |record| {
             matches!(record.fact, Fact::Answer(answer) if answer.outcome == Outcome::Unknown)
         }),
     ]
+}
+
+/// Requests by client and key: unheard of by their clients, and taken in.
+#[derive(Default)]
+struct Requests {
+    unknown: BTreeSet<(String, String)>,
+    taken: BTreeSet<(String, String)>,
+}
+
+fn unknown_but_taken(requests: &mut Requests, record: &Record<'_>) -> bool {
+    if let Fact::Answer(answer) = record.fact
+        && answer.outcome == Outcome::Unknown
+    {
+        let key = (answer.client.clone(), answer.idempotency_key.clone());
+        let is_taken = requests.taken.contains(&key);
+        requests.unknown.insert(key);
+        return is_taken;
+    }
+    let taken = trade(record.fact).filter(|(_, event)| matches!(event, trade_stored::Event::Received(_)));
+    let keys = taken.filter_map(|(row, _)| request_of(&row.cause));
+    keys.fold(false, |met, (client, key)| {
+        let key = (client.to_owned(), key.to_owned());
+        let met = met || requests.unknown.contains(&key);
+        requests.taken.insert(key);
+        met
+    })
 }
 
 /// The status of a refusal.
@@ -46,7 +83,7 @@ fn status(record: &Record<'_>) -> Option<u16> {
 mod tests {
     use super::super::check;
     use super::*;
-    use crate::testing::{accepted, answered, asked, asks_trade, history};
+    use crate::testing::{Commit, accepted, answered, asked, asks_trade, history, received};
 
     #[test]
     fn answers_have_a_status() {
@@ -60,6 +97,12 @@ mod tests {
             check(mark, history![refused(other), accepted("c", "k", "T-1")], false);
             check(mark, history![refused(met)], true);
         }
+        let taken =
+            || Commit::by("trade").event("trade/T-1", received("T-1")).caused_by("request/c POST /trades/k");
+        let unknown = || answered("c", "k", Outcome::Unknown);
+        check("edge:unknown_but_taken", history![taken(), unknown()], true);
+        check("edge:unknown_but_taken", history![unknown(), taken()], true);
+        check("edge:unknown_but_taken", history![taken(), answered("c", "l", Outcome::Unknown)], false);
         check("edge:unknown", history![answered("c", "k", Outcome::Unknown)], true);
         check("edge:retried", history![asked("c", "k", 2, asks_trade())], true);
     }

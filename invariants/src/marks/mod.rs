@@ -4,6 +4,7 @@
 
 mod calendar;
 mod edge;
+mod fault;
 mod fix;
 mod ledger;
 mod notification;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Box<dyn Mark>> {
     for subject in [
         calendar::marks,
         edge::marks,
+        fault::marks,
         fix::marks,
         ledger::marks,
         notification::marks,

@@ -6,6 +6,7 @@ use contracts::events::payment_stored::Event;
 
 use super::{Mark, follow, when};
 use crate::fact::BankKind;
+use crate::oracles::cash_conserved::SUSPENSE;
 use crate::read::payment;
 use crate::{Fact, FactKind, Record};
 
@@ -20,9 +21,49 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
         when!("payment:confirmed", "The bank confirmed a settlement payment.", COMMITS, |record| {
             any(record, |event| matches!(event, Event::Confirmed(_)))
         }),
+        when!(
+            "payment:confirmed_unasked",
+            "A payment was confirmed by a notice or the statement, before the bank answered.",
+            COMMITS,
+            |record| {
+                payment(record.fact).any(|(row, event)| {
+                    matches!(event, Event::Confirmed(_)) && row.cause.starts_with("timer/payment/executed/")
+                })
+            }
+        ),
+        when!(
+            "payment:contradiction",
+            "What payment was told contradicted a known outcome, and it opened a break.",
+            COMMITS,
+            |record| { any(record, |event| matches!(event, Event::BreakOpened(_))) }
+        ),
+        when!("payment:cutoff_missed", "A payment was refused for its cut-off (TM01).", COMMITS, |record| {
+            any(record, |event| matches!(event, Event::Refused(answer) if answer.reason == "TM01"))
+        }),
         when!("payment:deposit_booked", "A deposit was credited.", COMMITS, |record| {
             any(record, |event| matches!(event, Event::Deposited(_)))
         }),
+        when!(
+            "payment:deposit_from_statement",
+            "A deposit was credited from the statement: its notice was late or lost.",
+            COMMITS,
+            |record| {
+                payment(record.fact).any(|(row, event)| {
+                    matches!(event, Event::Deposited(_)) && row.cause.starts_with("effect/payment/statement")
+                })
+            }
+        ),
+        when!(
+            "payment:deposit_in_suspense",
+            "A deposit was booked in suspense: nobody knew whose account it is.",
+            COMMITS,
+            |record| {
+                any(
+                    record,
+                    |event| matches!(event, Event::Deposited(deposit) if deposit.account_id == SUSPENSE),
+                )
+            }
+        ),
         when!(
             "payment:new_attempt",
             "A refused payment was tried again under a new UETR.",
@@ -79,6 +120,8 @@ fn unknown_then_confirmed(executed: &mut BTreeMap<String, i64>, record: &Record<
 
 #[cfg(test)]
 mod tests {
+    use contracts::events::{Deposited, PaymentAnswered, ReconciliationBreak};
+
     use super::super::check;
     use super::*;
     use crate::testing::{Commit, answer, confirmed, executed, history, pays};
@@ -104,6 +147,32 @@ mod tests {
         let confirmed = || confirmed("T-1/buyer", "U-1");
         check(mark, history![executed("U-1", "B", "CCP"), (ANSWER_NS, confirmed())], false);
         check(mark, history![executed("U-1", "B", "CCP"), (ANSWER_NS + 1, confirmed())], true);
+    }
+
+    #[test]
+    fn the_bank_tells_in_several_ways() {
+        let by = |cause: &str| confirmed("T-1/buyer", "U-1").caused_by(cause);
+        let mark = "payment:confirmed_unasked";
+        check(mark, history![by("effect/payment/T-1/buyer/1")], false);
+        check(mark, history![by("timer/payment/executed/1/payment/T-1/buyer")], true);
+        let late = PaymentAnswered { reason: "TM01".to_owned(), ..answer("U-1") };
+        check("payment:cutoff_missed", history![stored("payment/T-1/buyer", Event::Refused(late))], true);
+        let opened = Event::BreakOpened(ReconciliationBreak::default());
+        check("payment:contradiction", history![stored("payment/T-1/buyer", opened)], true);
+    }
+
+    #[test]
+    fn deposits_come_in_several_ways() {
+        let deposited = |account: &str, cause: &str| {
+            let deposited = Deposited { account_id: account.to_owned(), ..Deposited::default() };
+            stored("credit/R-1", Event::Deposited(deposited)).caused_by(cause)
+        };
+        let notice = || deposited("B", "request/bank POST /bank/notices/R-1");
+        let line = || deposited(SUSPENSE, "effect/payment/statement/0/0");
+        check("payment:deposit_from_statement", history![notice()], false);
+        check("payment:deposit_from_statement", history![line()], true);
+        check("payment:deposit_in_suspense", history![notice()], false);
+        check("payment:deposit_in_suspense", history![line()], true);
     }
 
     #[test]

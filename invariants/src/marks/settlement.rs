@@ -5,17 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use contracts::events::settlement_stored::Event;
 
 use super::{Mark, follow, when};
+use crate::day::Day;
 use crate::read::{settlement, subject};
 use crate::{Fact, FactKind, Record};
 
 const COMMITS: &[FactKind] = &[FactKind::Committed];
 const COMMITS_AND_FAILURES: &[FactKind] = &[FactKind::Committed, FactKind::Promoted, FactKind::Node];
 
+const HOUR_NS: i64 = 3_600_000_000_000;
+
 pub fn marks() -> Vec<Box<dyn Mark>> {
     vec![
         when!("settlement:batch_closed", "A settlement batch closed.", COMMITS, |record| {
             any(record, |event| matches!(event, Event::BatchClosed(_)))
         }),
+        when!(
+            "settlement:batch_late",
+            "A settlement batch started more than an hour after its time.",
+            COMMITS,
+            batch_late
+        ),
         follow(
             "settlement:batch_resumed",
             "A batch closed although settlement, or its database, went down while it was open.",
@@ -40,6 +49,12 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
             COMMITS,
             carried_then_settled,
         ),
+        when!(
+            "settlement:contradiction",
+            "What settlement was told contradicted what it knew, and it opened a break.",
+            COMMITS,
+            |record| { any(record, |event| matches!(event, Event::BreakOpened(_))) }
+        ),
         when!("settlement:failed_final", "An obligation failed for good.", COMMITS, |record| {
             any(record, |event| matches!(event, Event::Failed(_)))
         }),
@@ -59,6 +74,14 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
             two_trade_dates_one_batch,
         ),
     ]
+}
+
+fn batch_late(record: &Record<'_>) -> bool {
+    settlement(record.fact).any(|(_, event)| match event {
+        Event::BatchStarted(batch) => Day::parse(&batch.settlement_date)
+            .is_some_and(|day| record.at_ns - day.settlement_opens_ns() > HOUR_NS),
+        _ => false,
+    })
 }
 
 fn any(record: &Record<'_>, shows: fn(&Event) -> bool) -> bool {
@@ -119,7 +142,7 @@ fn two_trade_dates_one_batch(dates: &mut BTreeMap<String, BTreeSet<String>>, rec
 
 #[cfg(test)]
 mod tests {
-    use contracts::events::{BatchClosed, BatchStarted, Carried, TradeDateCleared};
+    use contracts::events::{BatchClosed, BatchStarted, Carried, ReconciliationBreak, TradeDateCleared};
 
     use super::super::check;
     use super::*;
@@ -150,6 +173,15 @@ mod tests {
         check("settlement:batch_resumed", history![started(), Fact::NodeDied, closed()], true);
         let promoted = Fact::Promoted { database: "settlement".to_owned(), timeline: 2 };
         check("settlement:batch_resumed", history![started(), promoted, closed()], true);
+    }
+
+    #[test]
+    fn a_batch_may_be_late_or_contradicted() {
+        let opens_ns = Day::parse("2025-10-14").expect("a date").settlement_opens_ns();
+        check("settlement:batch_late", history![(opens_ns + HOUR_NS, started())], false);
+        check("settlement:batch_late", history![(opens_ns + HOUR_NS + 1, started())], true);
+        let opened = Event::BreakOpened(ReconciliationBreak::default());
+        check("settlement:contradiction", history![stored(opened)], true);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //!
 //! Why it can break: a payment taken for executed because it was sent, a credit notice counted under two
 //! references, a withdrawal paid twice. The bank's own books are the ground truth: every confirmation must be
-//! one of its movements, of the same parties and amount, and confirms it once.
+//! one of its movements, of the same parties and amount, and confirms it once. Only a deposit into an account of
+//! which payment has not heard yet may be booked elsewhere: in suspense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::events::payment_stored::Event;
 use rust_decimal::Decimal;
@@ -23,7 +24,12 @@ pub struct CashConserved {
     moved: BTreeMap<String, (Payment, u64)>,
     /// What payment asked for and has not been answered yet, by leg or withdrawal.
     wanted: BTreeMap<String, Payment>,
+    /// Accounts at the bank whose owner payment knows.
+    known: BTreeSet<String>,
 }
+
+/// Holds deposits into accounts of which payment has not heard in time.
+pub const SUSPENSE: &str = "SUSPENSE";
 
 /// Parties are empty where the outside world is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +133,19 @@ impl CashConserved {
             }
             Event::Deposited(deposit) => {
                 let credited = Payment::new("", &deposit.account_id, &deposit.amount);
+                let unknown = self
+                    .moved
+                    .get(&deposit.bank_reference)
+                    .filter(|(moved, _)| {
+                        deposit.account_id == SUSPENSE && !self.known.contains(&moved.creditor)
+                    })
+                    .map(|(moved, _)| moved.creditor.clone());
+                let credited = Payment { creditor: unknown.unwrap_or(credited.creditor), ..credited };
                 self.confirms(stream, &deposit.bank_reference, Some(credited), at)
+            }
+            Event::AccountOpened(opened) => {
+                self.known.insert(opened.bank_account.clone());
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -173,7 +191,7 @@ impl Invariant for CashConserved {
 
 #[cfg(test)]
 mod tests {
-    use contracts::events::Deposited;
+    use contracts::events::{AccountOpened, Deposited};
 
     use super::*;
     use crate::testing::{Commit, bank, breaks, confirmed, executed, history, holds, opening, paid, pays};
@@ -193,6 +211,43 @@ mod tests {
     fn holds_when_both_books_agree() {
         let mut told =
             history![opening(Book::Bank, "B", "USD", "0.00"), deposit("R-1"), credited("R-1", "25.0")];
+        told.extend(paid("T-1"));
+        holds(CashConserved::default(), told);
+    }
+
+    fn in_suspense() -> Commit {
+        let deposited = Deposited {
+            account_id: SUSPENSE.to_owned(),
+            ..Deposited {
+                bank_reference: "R-1".to_owned(),
+                amount: "25.00".to_owned(),
+                ..Deposited::default()
+            }
+        };
+        Commit::by("payment").event("credit/R-1", Event::Deposited(deposited))
+    }
+
+    #[test]
+    fn holds_when_nobody_knows_whose_deposit_it_is() {
+        holds(CashConserved::default(), history![deposit("R-1"), in_suspense()]);
+    }
+
+    #[test]
+    fn breaks_when_a_known_account_waits_in_suspense() {
+        let opened = AccountOpened { bank_account: "B".to_owned(), ..AccountOpened::default() };
+        let opened = Commit::by("payment").event("bank-account/B", Event::AccountOpened(opened));
+        let told = history![opened, deposit("R-1"), in_suspense()];
+        breaks(
+            CashConserved::default(),
+            told,
+            "to SUSPENSE, but by R-1 the bank moved 25.00 from outside to B",
+        );
+    }
+
+    #[test]
+    fn holds_when_the_bank_refuses_and_executes_the_next_attempt() {
+        let mut told = history![opening(Book::Bank, "B", "USD", "25.00"), pays("T-1/buyer", "B", "CCP")];
+        told.push(bank(BankKind::Refused, "U-0", "B", "CCP", "25.00", "AM04").into());
         told.extend(paid("T-1"));
         holds(CashConserved::default(), told);
     }

@@ -159,6 +159,33 @@ mod tests {
     }
 
     #[test]
+    fn holds_when_the_batch_runs_days_late_and_the_database_is_behind() {
+        let (days, minute) = (3 * 86_400_000_000_000, 60_000_000_000);
+        let Fact::Committed(mut committed) = Fact::from(batch(opens())) else {
+            unreachable!("it is a commit")
+        };
+        committed.database_time_ns = opens();
+        let behind = (opens() + minute, Fact::Committed(committed));
+        holds(NotEarly::default(), history![behind]);
+        let told = history![
+            (opens() + days, batch(opens() + days)),
+            (opens() + days, pays("T-1/buyer", "B", "CCP")),
+            (opens() + days + 1, executed("U-1", "B", "CCP"))
+        ];
+        holds(NotEarly::default(), told);
+    }
+
+    #[test]
+    fn breaks_when_the_database_is_ahead() {
+        let Fact::Committed(mut committed) = Fact::from(batch(opens())) else {
+            unreachable!("it is a commit")
+        };
+        committed.database_time_ns = opens();
+        let ahead = (opens() - 1, Fact::Committed(committed));
+        breaks(NotEarly::default(), history![ahead], "true time");
+    }
+
+    #[test]
     fn breaks_when_a_batch_is_early() {
         breaks(NotEarly::default(), history![(opens() - 1, batch(opens()))], "true time");
         breaks(NotEarly::default(), history![(opens(), batch(opens() - 1_000_000))], "recorded time");

@@ -3,7 +3,7 @@
 //!
 //! Why it can break: a notice sent from inside a transaction that rolls back, a delivery forgotten in a
 //! crash, or one filed twice by two instances. A receiver may get a notice twice: it knows it by (event,
-//! channel).
+//! channel). Of a party that notification has not heard of yet the operator is told instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,12 +25,18 @@ pub struct NotifiedOnceAfterCommit {
     unheard: BTreeMap<String, Unheard>,
     /// Notices by (event, channel).
     notices: BTreeMap<(String, String), Notice>,
+    /// Accounts of which notification has heard: of others it tells the operator.
+    known: BTreeSet<String>,
 }
+
+/// Who hears of outcomes whose parties notification does not know.
+const OPERATOR: &str = "operator";
 
 #[derive(Clone)]
 struct Unheard {
     /// A party without known participant is an empty name: any notice of the event will do.
     participants: BTreeSet<String>,
+    accounts: [String; 2],
     since: u64,
 }
 
@@ -83,12 +89,28 @@ impl NotifiedOnceAfterCommit {
             parties_known.then(String::new).into_iter().collect()
         };
         if !participants.is_empty() {
-            self.unheard.insert(event, Unheard { participants, since: at });
+            let accounts = accounts.map(Clone::clone);
+            self.unheard.insert(event, Unheard { participants, accounts, since: at });
         }
     }
 
     fn notice(&mut self, event: &str, channel: &str) -> &mut Notice {
         self.notices.entry((event.to_owned(), channel.to_owned())).or_default()
+    }
+
+    /// The operator is told instead of parties that notification does not know.
+    fn told_operator(&mut self, event: &str) {
+        let Some(unheard) = self.unheard.get_mut(event) else { return };
+        let [known, unknown]: [Vec<&String>; 2] = [true, false].map(|is| {
+            unheard.accounts.iter().filter(|account| self.known.contains(*account) == is).collect()
+        });
+        let owed: BTreeSet<&String> =
+            known.iter().filter_map(|account| self.participants.get(*account)).collect();
+        for participant in unknown.iter().filter_map(|account| self.participants.get(*account)) {
+            if !owed.contains(participant) && unheard.participants.remove(participant) {
+                unheard.participants.insert(OPERATOR.to_owned());
+            }
+        }
     }
 
     fn taken(&mut self, event: &str, channel: &str, at: u64) -> Result<(), Violation> {
@@ -114,6 +136,9 @@ impl NotifiedOnceAfterCommit {
         match event {
             notification_stored::Event::Due(due) => {
                 self.notice(&due.event_id, &due.channel).participant.clone_from(&due.participant_id);
+                if due.participant_id == OPERATOR {
+                    self.told_operator(&due.event_id);
+                }
                 Ok(())
             }
             notification_stored::Event::Delivered(delivered) => {
@@ -129,6 +154,7 @@ impl NotifiedOnceAfterCommit {
                 Err(Violation::new(why).about([event, channel]).seen_at(first.into_iter().chain([at])))
             }
             notification_stored::Event::AccountOpened(opened) => {
+                self.known.insert(opened.account_id.clone());
                 self.opened(&opened.account_id, &opened.participant_id);
                 Ok(())
             }
@@ -254,6 +280,55 @@ mod tests {
     fn holds_when_both_parties_hear_of_it() {
         let mut told = world();
         told.extend(history![heard("B"), heard("B"), filed("B"), heard("S"), filed("S")]);
+        holds(NotifiedOnceAfterCommit::default(), told);
+    }
+
+    fn due_to_operator() -> Commit {
+        let due = NoticeDue {
+            event_id: EVENT.to_owned(),
+            channel: OPERATOR.to_owned(),
+            participant_id: OPERATOR.to_owned(),
+            text: String::new(),
+        };
+        Commit::by("notification").event("notice", notification_stored::Event::Due(due))
+    }
+
+    fn heard_by_operator() -> Fact {
+        let receiver = OPERATOR.to_owned();
+        Fact::Notified { receiver, event_id: EVENT.to_owned(), channel: OPERATOR.to_owned() }
+    }
+
+    fn known(account: &str) -> Commit {
+        let (account_id, participant_id) = (account.to_owned(), format!("P-{account}"));
+        let event = AccountOpened { account_id, participant_id, ..AccountOpened::default() };
+        Commit::by("notification").event("account", notification_stored::Event::AccountOpened(event))
+    }
+
+    #[test]
+    fn holds_when_reference_data_is_late_and_the_operator_hears() {
+        let told = history![
+            opened("B"),
+            opened("S"),
+            known("S"),
+            settled("T-1"),
+            due_to_operator(),
+            due("S"),
+            heard_by_operator(),
+            heard("S")
+        ];
+        holds(NotifiedOnceAfterCommit::default(), told);
+    }
+
+    #[test]
+    fn breaks_at_rest_when_the_operator_hears_of_a_known_party() {
+        let told = history![opened("B"), known("B"), settled("T-1"), due_to_operator(), heard_by_operator()];
+        breaks_at_rest(NotifiedOnceAfterCommit::default(), told, "P-B have not heard");
+    }
+
+    #[test]
+    fn holds_when_a_receiver_says_that_it_failed_and_had_taken_it() {
+        let mut told = world();
+        told.extend(history![heard("B"), heard("S"), heard("B"), filed("S"), heard("B"), filed("B")]);
         holds(NotifiedOnceAfterCommit::default(), told);
     }
 

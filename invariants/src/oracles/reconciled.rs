@@ -10,6 +10,7 @@ use contracts::events::{LedgerAction, LedgerEvent, LedgerLeg, ledger_stored, pay
 use contracts::events::{position_stored, settlement_stored, trade_stored};
 use rust_decimal::Decimal;
 
+use super::cash_conserved::SUSPENSE;
 use crate::book::{Balances, amount};
 use crate::fact::{BankKind, BankMovement, Book, Opening};
 use crate::read::{ledger, payment, position, settlement, subject, trade};
@@ -33,9 +34,16 @@ pub struct Reconciled {
     /// The currency of each account at the bank.
     currencies: BTreeMap<String, String>,
     /// Deposits that payment has not heard of, by the bank's reference.
-    uncredited: BTreeMap<String, String>,
+    uncredited: BTreeMap<String, Deposit>,
     /// Openings by book, account and asset: told as facts, and again as the services' own events.
     opened: BTreeSet<(Book, String, String)>,
+}
+
+/// Cash that the bank took in.
+#[derive(Clone)]
+struct Deposit {
+    account: String,
+    amount: Decimal,
 }
 
 impl Reconciled {
@@ -80,8 +88,8 @@ impl Reconciled {
             self.bank.add(account, &currency, change);
             if moved.kind == BankKind::Deposited {
                 self.reference.cash.add(account, &currency, change);
-                let what = format!("deposit of {} to {account}", moved.amount);
-                self.uncredited.insert(moved.reference.clone(), what);
+                self.uncredited
+                    .insert(moved.reference.clone(), Deposit { account: account.clone(), amount: change });
             }
         }
     }
@@ -143,7 +151,11 @@ impl Reconciled {
         for (row, event) in payment(fact) {
             match event {
                 payment_stored::Event::Deposited(deposit) => {
-                    self.uncredited.remove(&deposit.bank_reference);
+                    if let Some(taken) = self.uncredited.remove(&deposit.bank_reference)
+                        && deposit.account_id == SUSPENSE
+                    {
+                        self.suspends(&taken);
+                    }
                 }
                 payment_stored::Event::WithdrawalRequested(asked) => self.reference.wants_out(asked),
                 payment_stored::Event::WithdrawalPaid(_) => {
@@ -154,6 +166,15 @@ impl Reconciled {
                 payment_stored::Event::WithdrawalRefused(_) => self.reference.keeps(subject(&row.stream)),
                 _ => {}
             }
+        }
+    }
+
+    /// Whose it is, the bank knows and the platform does not: in its books it stands in suspense.
+    fn suspends(&mut self, deposit: &Deposit) {
+        let currency = Self::currency_of(&self.currencies, &deposit.account);
+        for cash in [&mut self.bank, &mut self.reference.cash] {
+            cash.add(&deposit.account, &currency, -deposit.amount);
+            cash.add(SUSPENSE, &currency, deposit.amount);
         }
     }
 
@@ -257,9 +278,9 @@ impl Invariant for Reconciled {
     }
 
     fn pending(&self) -> Vec<Pending> {
-        let deposits = self.uncredited.iter().map(|(reference, what)| {
+        let deposits = self.uncredited.iter().map(|(reference, deposit)| {
             let why = format!("payment has not heard of it, the bank booked it as {reference}");
-            Pending { what: what.clone(), why }
+            Pending { what: format!("deposit of {} to {}", deposit.amount, deposit.account), why }
         });
         let withdrawals = self.reference.withdrawals().iter().map(|(id, asked)| {
             let what = format!("withdrawal {id}");
@@ -376,6 +397,23 @@ mod tests {
             bank(BankKind::PaidOut, "U-1", "B", "", "30.00", "R-2"),
             Commit::by("payment").event("withdrawal/W-1", paid),
             booked("E-2", LedgerAction::PendingPosted, &[]),
+        ]);
+        holds(Reconciled::default(), told);
+    }
+
+    #[test]
+    fn holds_when_a_deposit_stands_in_suspense() {
+        let deposited = Deposited {
+            bank_reference: "R-1".to_owned(),
+            account_id: SUSPENSE.to_owned(),
+            amount: "5.00".to_owned(),
+            ..Deposited::default()
+        };
+        let mut told = world();
+        told.extend(history![
+            bank(BankKind::Deposited, "", "", "B", "5.00", "R-1"),
+            Commit::by("payment").event("credit/R-1", payment_stored::Event::Deposited(deposited)),
+            booked("E-1", LedgerAction::Posted, &[("WORLD", "USD", "-5.00"), (SUSPENSE, "USD", "5.00")]),
         ]);
         holds(Reconciled::default(), told);
     }

@@ -1,4 +1,4 @@
-//! A trade settles at most once, and then its shares have moved, once.
+//! A trade settles at most once, and then its shares have moved, once; no step follows its end.
 //!
 //! Why it can break: a redelivered request, a batch run again after a crash between paying and marking, or a
 //! zombie after a rebalance. A trade that has failed does not settle, and the other way round.
@@ -63,6 +63,20 @@ impl SettlesExactlyOnce {
         };
         Err(Violation::new(format!("trade {trade} {why}")).about([trade]).seen_at(ends.evidence()))
     }
+
+    /// What comes after the end opens a break, for people, and is never a step.
+    fn takes_step(&self, trade: &str, event: &settlement_stored::Event, at: u64) -> Result<(), Violation> {
+        use settlement_stored::Event::{BreakOpened, Failed, Settled};
+        let Some(ends) = self.trades.get(trade) else { return Ok(()) };
+        let (Some(end), false) =
+            (ends.settled.or(ends.failed), matches!(event, BreakOpened(_) | Settled(_) | Failed(_)))
+        else {
+            return Ok(());
+        };
+        let ended = if ends.settled.is_some() { "settled" } else { "failed" };
+        let why = format!("trade {trade} had {ended}, and takes another step: {event:?}");
+        Err(Violation::new(why).about([trade]).seen_at([end, at]))
+    }
 }
 
 impl Invariant for SettlesExactlyOnce {
@@ -72,7 +86,7 @@ impl Invariant for SettlesExactlyOnce {
 
     fn about(&self) -> &'static str {
         "A trade settles at most once, with its shares delivered and received once, and never both settles \
-         and fails. It breaks on redelivery, on a batch run again after a crash, and by zombies."
+         and fails; nothing but a break follows its end. It breaks on redelivery, on a batch run again after a crash, and by zombies."
     }
 
     fn needs(&self) -> &'static [FactKind] {
@@ -99,6 +113,9 @@ impl Invariant for SettlesExactlyOnce {
             }
             for (row, event) in settlement(record.fact) {
                 let trade = subject(&row.stream);
+                if row.stream.starts_with("obligation/") {
+                    self.takes_step(trade, event, at)?;
+                }
                 match event {
                     settlement_stored::Event::Settled(_) => {
                         self.once(trade, "settled", at, |ends| &mut ends.settled)?
@@ -130,8 +147,10 @@ impl Invariant for SettlesExactlyOnce {
 
 #[cfg(test)]
 mod tests {
+    use contracts::events::{Carried, ReconciliationBreak};
+
     use super::*;
-    use crate::testing::{breaks, breaks_at_rest, delivered, failed, history, holds, settled};
+    use crate::testing::{Commit, breaks, breaks_at_rest, delivered, failed, history, holds, settled};
 
     #[test]
     fn holds_when_each_trade_ends_once() {
@@ -153,6 +172,25 @@ mod tests {
         let told = history![delivered("T-1"), settled("T-1"), failed("T-1")];
         breaks(SettlesExactlyOnce::default(), told, "has settled and has failed");
         breaks(SettlesExactlyOnce::default(), history![settled("T-1")], "settled without its shares");
+    }
+
+    fn stored(event: settlement_stored::Event) -> Commit {
+        Commit::by("settlement").event("obligation/T-1", event)
+    }
+
+    #[test]
+    fn holds_when_a_contradiction_comes_after_the_end() {
+        let broken = settlement_stored::Event::BreakOpened(ReconciliationBreak::default());
+        holds(SettlesExactlyOnce::default(), history![delivered("T-1"), settled("T-1"), stored(broken)]);
+    }
+
+    #[test]
+    fn breaks_when_a_terminal_state_is_left() {
+        let carried = || settlement_stored::Event::Carried(Carried::default());
+        let told = history![delivered("T-1"), settled("T-1"), stored(carried())];
+        breaks(SettlesExactlyOnce::default(), told, "trade T-1 had settled, and takes another step: Carried");
+        let told = history![failed("T-1"), stored(carried())];
+        breaks(SettlesExactlyOnce::default(), told, "trade T-1 had failed");
     }
 
     #[test]

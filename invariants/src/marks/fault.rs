@@ -1,0 +1,208 @@
+//! Marks of faults: that one of a family began, and that it met a decision, a batch or a payment.
+//!
+//! A fault counts as active from its beginning until a second after its end, for what it hit shows by then; one
+//! that is over in a moment counts for that second.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contracts::events::{payment_stored, settlement_stored};
+
+use super::{Mark, follow};
+use crate::read::{payment, settlement, subject};
+use crate::{Fact, FactKind, Family, Record, family};
+
+const AFTERMATH_NS: i64 = 1_000_000_000;
+const FAULTS: &[FactKind] = &[FactKind::Fault];
+const FAULTS_AND_COMMITS: &[FactKind] = &[FactKind::Fault, FactKind::Committed];
+
+/// The four marks of a family.
+macro_rules! of_family {
+    ($family:ident, $name:literal, $about:literal) => {
+        [
+            follow::<()>(
+                concat!("fault:", $name),
+                concat!("A fault of ", $about, " began."),
+                FAULTS,
+                |(), record| began(record, Family::$family).is_some(),
+            ),
+            follow::<Active>(
+                concat!("fault:", $name, "_during_batch"),
+                concat!("A fault of ", $about, " was active while a settlement batch was open."),
+                FAULTS_AND_COMMITS,
+                |active, record| active.meets(record, Family::$family, batch),
+            ),
+            follow::<Active>(
+                concat!("fault:", $name, "_during_decision"),
+                concat!("A fault of ", $about, " was active while a decision was committed."),
+                FAULTS_AND_COMMITS,
+                |active, record| active.meets(record, Family::$family, decision),
+            ),
+            follow::<Active>(
+                concat!("fault:", $name, "_during_payment"),
+                concat!("A fault of ", $about, " was active while a payment was under way."),
+                FAULTS_AND_COMMITS,
+                |active, record| active.meets(record, Family::$family, under_way),
+            ),
+        ]
+    };
+}
+
+pub fn marks() -> Vec<Box<dyn Mark>> {
+    [
+        of_family!(Links, "links", "the network"),
+        of_family!(Processes, "processes", "processes"),
+        of_family!(Clocks, "clocks", "clocks"),
+        of_family!(Databases, "databases", "database servers"),
+        of_family!(Kafka, "kafka", "the brokers"),
+        of_family!(Rails, "rails", "parties outside"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The id of a fault of this family that begins.
+fn began(record: &Record<'_>, of: Family) -> Option<u32> {
+    match record.fact {
+        Fact::FaultBegan { id, action, target } if family(action, target) == of => Some(*id),
+        _ => None,
+    }
+}
+
+#[derive(Default)]
+struct Active {
+    /// Faults of the family, with the time until which they count, once it is known.
+    faults: BTreeMap<u32, i64>,
+    /// Batches that run, or payments without an answer.
+    open: BTreeSet<String>,
+}
+
+impl Active {
+    /// Whether a fault is active at this record and meets what `is_met` looks for.
+    fn meets(
+        &mut self,
+        record: &Record<'_>,
+        of: Family,
+        is_met: fn(&mut BTreeSet<String>, &Fact) -> bool,
+    ) -> bool {
+        if let Some(id) = began(record, of) {
+            self.faults.insert(id, i64::MAX);
+        }
+        if let Fact::FaultEnded { id } = record.fact
+            && let Some(until) = self.faults.get_mut(id)
+        {
+            *until = record.at_ns.saturating_add(AFTERMATH_NS);
+        }
+        let is_met = is_met(&mut self.open, record.fact);
+        self.faults.retain(|_, until| record.at_ns <= *until);
+        is_met && !self.faults.is_empty()
+    }
+}
+
+/// A decision that changed a stream.
+fn decision(_: &mut BTreeSet<String>, fact: &Fact) -> bool {
+    matches!(fact, Fact::Committed(committed) if !committed.events.is_empty())
+}
+
+/// A batch with instructions is open, also if it closes just now.
+fn batch(open: &mut BTreeSet<String>, fact: &Fact) -> bool {
+    let was_open = !open.is_empty();
+    for (_, event) in settlement(fact) {
+        match event {
+            settlement_stored::Event::BatchStarted(batch) if batch.instructions > 0 => {
+                open.insert(batch.settlement_date.clone());
+            }
+            settlement_stored::Event::BatchClosed(batch) => {
+                open.remove(&batch.settlement_date);
+            }
+            _ => {}
+        }
+    }
+    was_open || !open.is_empty()
+}
+
+/// A payment was instructed, or a withdrawal asked for, and its outcome is not known.
+fn under_way(open: &mut BTreeSet<String>, fact: &Fact) -> bool {
+    use payment_stored::Event::{
+        Confirmed, Instructed, Refused, WithdrawalPaid, WithdrawalRefused, WithdrawalRequested,
+    };
+    let was_open = !open.is_empty();
+    for (row, event) in payment(fact) {
+        match event {
+            Instructed(_) | WithdrawalRequested(_) => {
+                open.insert(subject(&row.stream).to_owned());
+            }
+            Confirmed(_) | Refused(_) | WithdrawalPaid(_) | WithdrawalRefused(_) => {
+                open.remove(subject(&row.stream));
+            }
+            _ => {}
+        }
+    }
+    was_open || !open.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::events::{BatchClosed, BatchStarted};
+
+    use super::super::check;
+    use super::*;
+    use crate::testing::{Commit, confirmed, history, pays, validated};
+
+    fn began(action: &str, target: &str) -> Fact {
+        Fact::FaultBegan { id: 7, action: action.to_owned(), target: target.to_owned() }
+    }
+
+    fn ended() -> Fact {
+        Fact::FaultEnded { id: 7 }
+    }
+
+    fn started(instructions: u64) -> Commit {
+        let settlement_date = "2026-03-09".to_owned();
+        let batch = BatchStarted { settlement_date, at_ms: 0, instructions };
+        Commit::by("settlement").event("settlement/2026-03-09", settlement_stored::Event::BatchStarted(batch))
+    }
+
+    fn closed() -> Commit {
+        let batch = BatchClosed { settlement_date: "2026-03-09".to_owned() };
+        Commit::by("settlement").event("settlement/2026-03-09", settlement_stored::Event::BatchClosed(batch))
+    }
+
+    #[test]
+    fn a_family_begins() {
+        check("fault:links", history![began("partition", "position")], true);
+        check("fault:links", history![began("kill", "position/1"), ended()], false);
+        check("fault:databases", history![began("kill", "postgres/trade/primary")], true);
+        check("fault:processes", history![began("kill", "postgres/trade/primary")], false);
+    }
+
+    #[test]
+    fn a_decision_is_met_while_the_fault_lasts_and_shortly_after() {
+        let mark = "fault:kafka_during_decision";
+        let fault = || began("rebalance", "kafka");
+        check(mark, history![validated("T-1"), fault(), ended()], false);
+        check(mark, history![fault(), validated("T-1")], true);
+        check(mark, history![fault(), ended(), (AFTERMATH_NS, validated("T-1"))], true);
+        check(mark, history![fault(), ended(), (AFTERMATH_NS + 1, validated("T-1"))], false);
+        check(mark, history![began("kill", "kafka/1"), validated("T-1")], false);
+    }
+
+    #[test]
+    fn a_batch_is_met_while_it_is_open() {
+        let mark = "fault:databases_during_batch";
+        let fault = || began("failover", "postgres/settlement");
+        check(mark, history![started(1), fault()], true);
+        check(mark, history![fault(), started(1)], true);
+        check(mark, history![started(1), closed(), fault()], false);
+        check(mark, history![fault(), started(0)], false);
+    }
+
+    #[test]
+    fn a_payment_is_met_until_its_answer() {
+        let mark = "fault:rails_during_payment";
+        let fault = || began("ack-lost", "bank");
+        check(mark, history![pays("T-1/buyer", "B", "CCP"), fault()], true);
+        let answered = history![pays("T-1/buyer", "B", "CCP"), confirmed("T-1/buyer", "U-1"), fault()];
+        check(mark, answered, false);
+    }
+}
