@@ -5,6 +5,7 @@
 
 use crate::calendar::Calendar;
 use crate::fault::TargetKind;
+use crate::guarantee::Doubts;
 use crate::habits;
 use crate::params::FromTable;
 use crate::profiles;
@@ -27,6 +28,8 @@ pub struct Catalogue {
     pub fault_actions: Vec<FaultAction>,
     pub habits: Vec<Habit>,
     pub kafka_settings: Vec<KafkaSetting>,
+    /// What need not hold in a scenario. Without it `expect = "pass"` is never refused.
+    pub doubts: Option<Doubts>,
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +165,7 @@ impl Catalogue {
             fault_actions: Vec::new(),
             habits: habits::all(),
             kafka_settings: crate::kafka_settings::all(),
+            doubts: None,
         }
     }
 

@@ -8,6 +8,7 @@ use jiff::civil::Date;
 
 use crate::calendar::Calendar;
 use crate::fault::{FaultSpec, Occurs, Target, TargetSpec};
+use crate::guarantee::refusals;
 use crate::read::Context;
 use crate::run::Run;
 use crate::scenario::{Day, Expect, Scenario};
@@ -29,6 +30,7 @@ pub(crate) fn check(scenario: &Scenario, calendar: &Calendar, root: &Node, conte
     for (index, fault) in scenario.faults.iter().enumerate() {
         checker.fault(&format!("fault[{index}]"), fault, &run);
     }
+    checker.guarantees();
 }
 
 struct Checker<'a> {
@@ -53,6 +55,14 @@ impl Checker<'_> {
             _ => None,
         };
         self.refuse(path, error.to_string(), hint);
+    }
+
+    /// A scenario may not ask to pass where an invariant that it watches need not hold.
+    fn guarantees(&self) {
+        let Some(doubts) = self.context.catalogue().and_then(|catalogue| catalogue.doubts) else { return };
+        for refusal in refusals(self.scenario, doubts) {
+            self.refuse(&refusal.path, refusal.message, Some(refusal.hint));
+        }
     }
 
     fn load_names(&self) {

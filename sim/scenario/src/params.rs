@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::read::{Context, Here, Table};
+use crate::read::{Context, Field, Here, Table};
 use crate::text::tree::{Node, Place};
 
 /// A type that is read from a table of a scenario file, key by key.
@@ -20,6 +20,14 @@ pub trait FromTable {
 pub struct Params(pub(crate) toml::Table);
 
 impl Params {
+    /// One of the keys, if it is there and can be read as this: for whoever is not their owner.
+    pub fn key<F: Field>(&self, key: &str, field: F) -> Option<F::Out> {
+        let entries = Node::entries_from_toml(&self.0);
+        let context = Context::new(None);
+        let entry = entries.get(key)?;
+        field.read(&entry.node, &Here { context: &context, path: key.to_owned() })
+    }
+
     /// The keys as their owner's type. Asking for another type than the one that checked them is a mistake of
     /// the programmer, and panics.
     pub fn read<P: FromTable>(&self) -> P {

@@ -7,12 +7,21 @@ use super::loads::LoadTable;
 use super::names::{Expected, Name, Watched};
 use super::sabotage::SabotageTable;
 use super::times::{End, Local, OneDay};
-use super::{Decimals, Flag, Lasting, List, Section, Selected, Table, Text, number};
+use super::{Choice, Decimals, Flag, Lasting, List, Section, Selected, Table, Text, number};
 use crate::scenario::{
     Check, Expect, Invariants, Market, Opening, OpeningOverride, Platform, Postgres, Scenario, Settle,
     Snapshot, Topology, Until,
 };
 use crate::values::{Selection, TimeSpan};
+
+/// From weak to strong (manual 20.5.1).
+const SYNCHRONOUS_COMMIT: &[(&str, &str)] = &[
+    ("off", "off"),
+    ("local", "local"),
+    ("remote_write", "remote_write"),
+    ("on", "on"),
+    ("remote_apply", "remote_apply"),
+];
 
 const SHARES: std::ops::RangeInclusive<i64> = 0..=1_000_000_000;
 
@@ -98,13 +107,11 @@ fn read_topology(table: &mut Table<'_>) -> Topology {
 }
 
 fn read_postgres(table: &mut Table<'_>) -> Postgres {
-    let standby =
-        Only { field: Flag, only: true, why: "a database without its standby can lose acknowledged commits" };
-    let commit =
-        Only { field: Text, only: "on".to_owned(), why: "weaker settings can lose acknowledged commits" };
+    let standby = "Whether commits wait for the standby that each database has.";
+    let commit = table.or("synchronous_commit", "PostgreSQL's own.", Choice(SYNCHRONOUS_COMMIT), "on");
     Postgres {
-        synchronous_standby: table.or("synchronous_standby", "One for each database.", standby, true),
-        synchronous_commit: table.or("synchronous_commit", "PostgreSQL's own.", commit, "on".to_owned()),
+        synchronous_standby: table.or("synchronous_standby", standby, Flag, true),
+        synchronous_commit: commit.to_owned(),
     }
 }
 
