@@ -8,6 +8,7 @@ compile_error!("`sim` needs `--cfg madsim`: build inside the workspace, whose .c
 pub mod adapters;
 pub mod cli;
 pub mod fault;
+pub mod guarantees;
 pub mod nodes;
 pub mod platform;
 pub mod runner;

@@ -53,10 +53,10 @@ fn every_wrong_file_is_told_with_its_place_and_exits_with_5() {
     assert_eq!((said.exit, said.out.as_str()), (5, ""));
     let line = "scenarios/invalid/unknown_service.toml:22:1: topology.posiiton: unknown key `posiiton` (did you mean `position`?)";
     assert!(said.err.contains(line), "{}", said.err);
-    let files =
-        std::fs::read_dir(support::root().join("scenarios/invalid")).expect("it is in the repository");
-    for file in files.map(|file| file.expect("it can be read").file_name()) {
-        let name = format!("scenarios/invalid/{}:", file.to_string_lossy());
+    let files = scenario::find(&[support::root().join("scenarios/invalid")]);
+    for file in files.expect("the folder is in the repository") {
+        let file = file.strip_prefix(support::root()).expect("it is below the root");
+        let name = format!("{}:", file.display());
         assert!(said.err.contains(&name), "{name} is not told of");
     }
 }

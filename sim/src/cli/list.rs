@@ -4,8 +4,9 @@ use clap::{Args, ValueEnum};
 use invariants::{marks, oracles};
 use scenario::{Expect, Topology};
 
-use super::options::subjects;
+use super::options::{Format, subjects};
 use super::{Failure, out};
+use crate::guarantees::page;
 use crate::runner::subject::catalogue;
 use crate::runner::verdict::Exit;
 
@@ -19,6 +20,10 @@ pub struct List {
     /// With `scenarios`: the folders or files to look in
     #[arg(default_value = "scenarios")]
     paths: Vec<PathBuf>,
+
+    /// How to print it: JSON is for `guarantees`
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -39,10 +44,18 @@ enum What {
     Marks,
     /// What faults can hit, with the default topology
     Targets,
+    /// Which invariants hold under which settings and faults, and why some need not
+    Guarantees,
 }
 
 impl List {
     pub fn run(self) -> Result<Exit, Failure> {
+        if self.format == Format::Json && !matches!(self.what, What::Guarantees) {
+            return Err(Failure::Usage {
+                message: "only guarantees are listed as JSON".to_owned(),
+                hint: "`schema` has the names of scenarios for programs".to_owned(),
+            });
+        }
         match self.what {
             What::Invariants => {
                 let row = |invariant: &dyn invariants::Invariant| {
@@ -87,8 +100,19 @@ impl List {
             }
             What::Targets => catalogue().targets(&standard_topology()).iter().try_for_each(out::line)?,
             What::Scenarios => self.scenarios()?,
+            What::Guarantees => self.guarantees()?,
         }
         Ok(Exit::AsExpected)
+    }
+
+    fn guarantees(&self) -> Result<(), Failure> {
+        if self.format == Format::Json {
+            page::json().iter().try_for_each(|cell| out::line(cell.to_string()))?;
+            return Ok(());
+        }
+        out::table(&page::table())?;
+        out::line("")?;
+        Ok(page::legend().iter().try_for_each(out::line)?)
     }
 
     fn scenarios(&self) -> Result<(), Failure> {

@@ -9,8 +9,8 @@ use scenario::{Catalogue, Diagnostics, Scenario};
 use super::logged::Logged;
 use super::plan;
 use super::simulate::{End, simulate};
-use crate::fault;
 use crate::world::trace::Watcher;
+use crate::{fault, guarantees};
 
 /// A scenario, and how to name it on a command line.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub fn catalogue() -> Catalogue {
     let invariants = invariants.iter().map(|invariant| invariant.name());
     let mut catalogue = Catalogue::standard(invariants, marks.iter().map(|mark| mark.name()));
     catalogue.fault_actions = fault::kinds().into_iter().map(|kind| kind.action).collect();
+    catalogue.doubts = Some(guarantees::doubts);
     catalogue
 }
 

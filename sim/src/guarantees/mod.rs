@@ -1,0 +1,149 @@
+//! What is guaranteed, under which settings and faults: the table in the README, and what the loader refuses.
+//!
+//! Every invariant holds under every setting and every family of faults, but for the [`cases`]. A case is a kind of
+//! fault, perhaps under weak settings only, and says which invariants need not hold then. Pure: a function of the
+//! scenario, of the names of its actions and of their keys. Left out: several weaknesses that only together do harm
+//! and have no case, and drawn times: a case counts wherever the scenario has its faults at all.
+
+pub mod cases;
+pub mod page;
+
+use invariants::{Family, oracles};
+use scenario::{Doubt, Scenario};
+
+pub use self::cases::{CASES, Case};
+
+/// What may be said of an invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guarantee {
+    Holds,
+    /// Breaking it is what is expected to be found: a canary can ask for it.
+    MayBreak,
+    /// It follows from something that is broken already, and nothing is said of it.
+    Outside,
+}
+
+impl Guarantee {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::MayBreak => "may break",
+            Self::Outside => "outside",
+        }
+    }
+}
+
+/// Settings of `[topology.postgres]` that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting<'a> {
+    pub synchronous_standby: bool,
+    pub synchronous_commit: &'a str,
+}
+
+/// The default, and every single departure from it.
+pub const SETTINGS: &[Setting<'static>] = &[
+    DEFAULT,
+    Setting { synchronous_standby: false, ..DEFAULT },
+    Setting { synchronous_commit: "off", ..DEFAULT },
+    Setting { synchronous_commit: "local", ..DEFAULT },
+    Setting { synchronous_commit: "remote_write", ..DEFAULT },
+    Setting { synchronous_commit: "remote_apply", ..DEFAULT },
+];
+
+pub const DEFAULT: Setting<'static> = Setting { synchronous_standby: true, synchronous_commit: "on" };
+
+impl<'a> Setting<'a> {
+    pub fn of(scenario: &'a Scenario) -> Self {
+        let postgres = &scenario.topology.postgres;
+        Self {
+            synchronous_standby: postgres.synchronous_standby,
+            synchronous_commit: &postgres.synchronous_commit,
+        }
+    }
+
+    /// As a scenario writes it.
+    pub fn name(self) -> String {
+        match (self.synchronous_standby, self.synchronous_commit) {
+            (true, "on") => "default".to_owned(),
+            (true, commit) => format!("synchronous_commit = {commit}"),
+            (false, "on") => "synchronous_standby = false".to_owned(),
+            (false, commit) => format!("synchronous_standby = false, synchronous_commit = {commit}"),
+        }
+    }
+}
+
+/// The names of all invariants.
+pub fn invariants() -> Vec<&'static str> {
+    oracles::all().iter().map(|invariant| invariant.name()).collect()
+}
+
+/// The cases in which an invariant need not hold under a setting and faults of a family.
+pub fn exceptions(
+    invariant: &str,
+    setting: Setting<'_>,
+    family: Family,
+) -> impl Iterator<Item = (&'static Case, Guarantee)> {
+    let cases = CASES.iter().filter(move |case| case.family == Some(family) && (case.when)(setting));
+    cases.map(move |case| (case, case.guarantee(invariant))).filter(|(_, said)| *said != Guarantee::Holds)
+}
+
+/// What the loader must know before it lets a scenario expect to pass.
+pub fn doubts(scenario: &Scenario) -> Vec<Doubt> {
+    let setting = Setting::of(scenario);
+    let met = CASES.iter().filter(|case| (case.when)(setting));
+    let met = met.filter_map(|case| Some((case, (case.blames)(scenario)?)));
+    let doubt = |case: &'static Case, path: String| {
+        invariants().into_iter().filter_map(move |invariant| {
+            let said = case.guarantee(invariant);
+            (said != Guarantee::Holds).then(|| Doubt {
+                invariant: invariant.to_owned(),
+                path: path.clone(),
+                why: case.why.to_owned(),
+                may_break: said == Guarantee::MayBreak,
+            })
+        })
+    };
+    met.flat_map(|(case, path)| doubt(case, path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_only_what_is_forced_or_said_wrongly_is_in_doubt() {
+        let doubtful = |family| {
+            invariants()
+                .into_iter()
+                .filter(move |invariant| exceptions(invariant, DEFAULT, family).count() > 0)
+                .count()
+        };
+        assert_eq!(Family::ALL.map(doubtful), [0, 0, 1, invariants().len(), 0, 3]);
+    }
+
+    #[test]
+    fn remote_apply_is_as_good_as_on() {
+        let [default, .., remote_apply] = SETTINGS else { unreachable!("there are six") };
+        for invariant in invariants() {
+            for family in Family::ALL {
+                let said = |setting| {
+                    exceptions(invariant, setting, family)
+                        .map(|(case, said)| (case.name, said))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(said(*default), said(*remote_apply), "{invariant} under {family}");
+            }
+        }
+    }
+
+    #[test]
+    fn losing_a_commit_is_expected_of_one_invariant() {
+        for case in CASES.iter().filter(|case| case.family == Some(Family::Databases)) {
+            let expected: Vec<&str> = invariants()
+                .into_iter()
+                .filter(|invariant| case.guarantee(invariant) == Guarantee::MayBreak)
+                .collect();
+            assert_eq!(expected, ["acknowledged_is_durable"], "{}", case.name);
+        }
+    }
+}
