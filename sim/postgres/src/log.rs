@@ -171,14 +171,21 @@ impl Log {
         self.connected = false;
     }
 
-    /// Commits told of that are not in the survivor's past, each reported once.
-    pub fn report_lost(&mut self, survivor: &Self, out: &mut Vec<Output>) {
+    /// Commits told of that are not in the survivor's past.
+    pub fn told_beyond(&self, survivor: &Self) -> Vec<CommitLost> {
         let kept = self.retained.iter().filter(|record| record.is_commit()).map(WalRecord::lost);
         let told = self.dropped.iter().copied().chain(kept).filter(|commit| commit.lsn <= self.told);
-        let lost = told.filter(|CommitLost { timeline, lsn, .. }| {
-            !survivor.contains(WalPosition { timeline: *timeline, lsn: *lsn })
-        });
-        out.extend(lost.map(Output::CommitLost));
+        told.filter(|commit| !survivor.has(commit)).collect()
+    }
+
+    /// Whether a commit is in this log's past.
+    pub fn has(&self, commit: &CommitLost) -> bool {
+        self.contains(WalPosition { timeline: commit.timeline, lsn: commit.lsn })
+    }
+
+    /// The same, each reported once.
+    pub fn report_lost(&mut self, survivor: &Self, out: &mut Vec<Output>) {
+        out.extend(self.told_beyond(survivor).into_iter().map(Output::CommitLost));
         self.dropped.clear();
         self.retained.clear();
     }

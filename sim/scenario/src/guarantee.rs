@@ -2,7 +2,12 @@
 //!
 //! Which settings and faults weaken what is known to whoever fills the catalogue. Here is only how it is said.
 
+use std::collections::BTreeSet;
+
 use crate::scenario::{Expect, Invariants, Scenario};
+
+/// More invariants than this are not named one by one.
+const NAMED_MAX: usize = 3;
 
 /// Every doubt about a scenario. A function of the scenario alone.
 pub type Doubts = fn(&Scenario) -> Vec<Doubt>;
@@ -35,25 +40,36 @@ pub(crate) fn refusals(scenario: &Scenario, doubts: Doubts) -> Vec<Refusal> {
         Invariants::All => true,
         Invariants::Named(names) => names.contains(&doubt.invariant),
     };
-    let mut refusals: Vec<Refusal> = Vec::new();
     let doubts: Vec<Doubt> = doubts(scenario).into_iter().filter(watched).collect();
-    // What a canary can expect comes first: of the rest nothing better can be said than to leave it out.
-    for doubt in
-        doubts.iter().filter(|doubt| doubt.may_break).chain(doubts.iter().filter(|doubt| !doubt.may_break))
-    {
-        if refusals.iter().any(|refusal| refusal.path == doubt.path) {
-            continue;
+    let mut paths: Vec<&str> = doubts.iter().map(|doubt| doubt.path.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    paths.retain(|path| seen.insert(*path));
+    paths.into_iter().map(|path| refusal(path, &doubts)).collect()
+}
+
+/// What a canary can expect comes first: of the rest nothing better can be said than to leave it out.
+fn refusal(path: &str, doubts: &[Doubt]) -> Refusal {
+    let of_path = |may_break: bool| {
+        doubts.iter().filter(move |doubt| doubt.path == path && doubt.may_break == may_break)
+    };
+    let may_break = of_path(true).next().is_some();
+    let mut names: Vec<&str> = of_path(may_break).map(|doubt| doubt.invariant.as_str()).collect();
+    names.dedup();
+    let why = of_path(may_break).next().map_or("", |doubt| doubt.why.as_str());
+    let (named, example) = match names.as_slice() {
+        few @ [first, ..] if few.len() <= NAMED_MAX => {
+            let few: Vec<String> = few.iter().map(|name| format!("`{name}`")).collect();
+            (few.join(" and "), *first)
         }
-        let Doubt { invariant, why, .. } = doubt;
-        let (message, hint) = if doubt.may_break {
-            (format!("`{invariant}` may break: {why}"), format!("expect = \"violation:{invariant}\""))
-        } else {
-            let hint = format!("expect what is defined, or leave `{invariant}` out of check.invariants");
-            (format!("`{invariant}` is not defined: {why}"), hint)
-        };
-        refusals.push(Refusal { path: doubt.path.clone(), message, hint });
-    }
-    refusals
+        _ => ("any invariant".to_owned(), "<invariant>"),
+    };
+    let (message, hint) = if may_break {
+        (format!("{named} may break: {why}"), format!("expect = \"violation:{example}\""))
+    } else {
+        let hint = "expect what is defined, or leave it out of check.invariants".to_owned();
+        (format!("of {named} nothing is said: {why}"), hint)
+    };
+    Refusal { path: path.to_owned(), message, hint }
 }
 
 #[cfg(test)]
@@ -93,7 +109,10 @@ mod tests {
     #[test]
     fn only_what_is_watched_counts() {
         let named = |name: &str| Invariants::Named(vec![name.to_owned()]);
-        assert_eq!(said(Expect::Pass, named("no_oversell")), ["fault[0]: `no_oversell` is not defined: so"]);
+        assert_eq!(
+            said(Expect::Pass, named("no_oversell")),
+            ["fault[0]: of `no_oversell` nothing is said: so"]
+        );
         assert_eq!(said(Expect::Pass, named("reconciled")), [""; 0]);
     }
 

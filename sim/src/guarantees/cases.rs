@@ -11,8 +11,8 @@ pub struct Case {
     pub name: &'static str,
     /// What a scenario must have for it.
     pub about: &'static str,
-    /// The faults that it is about; `None` where the platform itself is not what it should be.
-    pub family: Option<Family>,
+    /// The faults that it is about.
+    pub family: Family,
     /// Under which settings it can do harm.
     pub when: fn(Setting<'_>) -> bool,
     /// Where a scenario has it: the path of what is to blame.
@@ -37,7 +37,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "forced failover",
         about: "`failover` with `force = true`",
-        family: Some(Family::Databases),
+        family: Family::Databases,
         when: |_| true,
         blames: |scenario| first(scenario, "force", is_forced),
         may_break: DURABLE,
@@ -48,7 +48,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "failover without waiting",
         about: "`failover` by crash or partition",
-        family: Some(Family::Databases),
+        family: Family::Databases,
         when: |setting| setting.synchronous_standby && matches!(setting.synchronous_commit, "off" | "local"),
         blames: |scenario| scenario.faults.iter().any(is_abrupt_failover).then(|| COMMIT.to_owned()),
         may_break: DURABLE,
@@ -59,7 +59,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "crash without a flush",
         about: "the death of a primary: `kill`, `slow-start`, `crash-loop`, `fsync-fails`, `failover`",
-        family: Some(Family::Databases),
+        family: Family::Databases,
         when: |setting| setting.synchronous_commit == "off",
         blames: |scenario| scenario.faults.iter().any(kills_primary).then(|| COMMIT.to_owned()),
         may_break: DURABLE,
@@ -70,7 +70,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "failover to a standby that crashed",
         about: "`failover`, and the death of a standby",
-        family: Some(Family::Databases),
+        family: Family::Databases,
         when: |setting| setting.synchronous_standby && setting.synchronous_commit == "remote_write",
         blames: |scenario| {
             let fails_over = scenario.faults.iter().any(|fault| fault.action == "failover");
@@ -84,7 +84,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "database ahead",
         about: "`clock-bump`, `clock-strobe` or `clock-drift` that puts the clock of a database ahead",
-        family: Some(Family::Clocks),
+        family: Family::Clocks,
         when: |_| true,
         blames: |scenario| {
             first(scenario, "by", is_bumped_ahead).or_else(|| first(scenario, "ppm", drifts_ahead))
@@ -96,7 +96,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "order denied",
         about: "`contradict` with `how = \"unknown-but-taken\"`",
-        family: Some(Family::Rails),
+        family: Family::Rails,
         when: |_| true,
         blames: |scenario| {
             first(scenario, "how", |fault| {
@@ -111,7 +111,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "deposit told by a wrong line only",
         about: "`statement-mismatch` of a missing or wrong line, and notices that are late or lost",
-        family: Some(Family::Rails),
+        family: Family::Rails,
         when: |_| true,
         blames: |scenario| {
             let silent = ["notice-late", "notice-lost", "bank-down"];

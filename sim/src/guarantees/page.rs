@@ -72,7 +72,8 @@ pub fn markdown() -> String {
     page.push(String::new());
     page.push(
         "A scenario whose faults and settings are those of a case cannot say `expect = \"pass\"` while it watches an \
-         invariant that the case is about: the loader refuses it, with the place and the reason."
+         invariant that the case is about: the loader refuses it, with the place and the reason. One with a `[[sabotage]]` \
+         can never say it."
             .to_owned(),
     );
     page.join("\n")

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::{Life, Server, ServerRole};
 use crate::log::Log;
-use crate::output::{CommittedTx, Lsn, Output};
+use crate::output::{CommitLost, CommittedTx, Lsn, Output};
 use crate::snapshot::Versions;
 use crate::vacuum::Vacuum;
 
@@ -42,6 +42,24 @@ impl Server {
         let untold = std::mem::take(&mut database.replay.untold);
         out.extend(untold.into_iter().map(Output::CommittedTx));
         timeline
+    }
+
+    /// Whether a transaction is in this server's past.
+    pub fn has(&self, transaction: &CommittedTx) -> bool {
+        let CommittedTx { transaction, timeline, lsn, .. } = *transaction;
+        self.database.log.has(&CommitLost { transaction, timeline, lsn })
+    }
+
+    /// Commits that this server has told of and that `survivor`, promoted in its place, does not have: what its rewind
+    /// will report as lost is lost already.
+    pub fn lost_to(&self, survivor: &Self) -> Vec<CommitLost> {
+        let (mine, theirs) = (&self.database, &survivor.database);
+        let mut lost = mine.log.told_beyond(&theirs.log);
+        let unflushed = mine.durability.unflushed.iter().map(|undo| undo.lost);
+        lost.extend(unflushed.filter(|commit| !theirs.log.has(commit)));
+        lost.sort_by_key(|commit| commit.lsn);
+        lost.dedup();
+        lost
     }
 
     /// A server that is down becomes a standby of `source`: with all that this one has flushed, and nothing else.

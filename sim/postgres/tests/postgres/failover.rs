@@ -75,6 +75,11 @@ fn b33_the_old_primary_goes_on_and_b34_its_extra_commits_are_discarded() {
     world.ok(a, append(2));
     world.ok(a, append(3));
     assert_eq!(world.committed.len(), 3, "nobody has fenced it");
+    let doomed: Vec<u64> =
+        world.primary.lost_to(&world.standby).iter().map(|lost| lost.transaction).collect();
+    let extra: Vec<u64> = world.committed[1..].iter().map(|committed| committed.transaction).collect();
+    assert_eq!(doomed, extra, "they are lost before it is rewound");
+    assert!(world.standby.has(&world.committed[0]) && !world.standby.has(&world.committed[1]));
     world.release_log();
     assert_eq!(versions(&world.standby), [1], "a primary receives no log");
 

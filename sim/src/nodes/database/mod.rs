@@ -15,6 +15,7 @@ mod serve;
 pub mod troubles;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use host::ports::store::{Statement, StoreError};
@@ -71,6 +72,8 @@ pub struct Database {
     /// Whether the standby is in synchronous_standby_names.
     synchronous: Cell<bool>,
     told: RefCell<Told>,
+    /// Transactions that were told as lost before their server was rewound.
+    doomed: RefCell<BTreeSet<u64>>,
 }
 
 impl Database {
@@ -94,6 +97,7 @@ impl Database {
             leader: Cell::new(0),
             synchronous: Cell::new(synchronous),
             told: RefCell::default(),
+            doomed: RefCell::default(),
         })
     }
 

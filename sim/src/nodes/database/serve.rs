@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures::FutureExt;
 use host::ports::store::{Statement, StoreError};
 use invariants::Fact;
-use postgres::{Output, WalAck};
+use postgres::{CommittedTx, Output, WalAck};
 
 use super::connections::Connections;
 use super::facts::tell_committed;
@@ -295,23 +295,52 @@ impl Serving {
             Output::CommittedTx(transaction) => {
                 if self.database.told.borrow_mut().is_news(&transaction) {
                     tell_committed(&self.node, &self.database.name, &transaction);
+                    self.doom(&transaction);
                 }
             }
             Output::CommitLost(lost) => {
                 self.database.told.borrow_mut().lost(&lost);
-                let database = self.database.name.to_string();
-                self.node.tell("", &Fact::CommitLost { database, transaction: lost.transaction });
+                if !self.database.doomed.borrow_mut().remove(&lost.transaction) {
+                    self.tell_lost(lost.transaction);
+                }
             }
             Output::Promoted { timeline, .. } => {
                 connections.upstream = None;
                 let database = self.database.name.to_string();
                 self.node.tell("", &Fact::Promoted { database, timeline });
+                self.take_over();
             }
             Output::Crashed { .. } => {
                 drop(connections);
                 self.reset_all();
             }
         }
+    }
+
+    /// What the old primary has told of and this server lacks is lost from now on, though the old one still shows it:
+    /// streams go on from here.
+    fn take_over(&self) {
+        let Some(old) = self.database.follower() else { return };
+        let lost = old.disk.borrow().lost_to(&self.seat().disk.borrow());
+        for lost in lost {
+            self.database.doomed.borrow_mut().insert(lost.transaction);
+            self.tell_lost(lost.transaction);
+        }
+    }
+
+    /// What an old primary commits after the promotion will not be there when it is rewound.
+    fn doom(&self, transaction: &CommittedTx) {
+        let leader = self.database.leader();
+        if self.leads() || leader.disk.borrow().is_in_recovery() || leader.disk.borrow().has(transaction) {
+            return;
+        }
+        self.database.doomed.borrow_mut().insert(transaction.transaction);
+        self.tell_lost(transaction.transaction);
+    }
+
+    fn tell_lost(&self, transaction: u64) {
+        let database = self.database.name.to_string();
+        self.node.tell("", &Fact::CommitLost { database, transaction });
     }
 
     /// The process lives on, and no session does.
