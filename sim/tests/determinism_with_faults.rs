@@ -50,12 +50,20 @@ fn one_hash_for_each_run_in_every_surrounding() {
     let alone: Vec<(String, String)> =
         SCENARIOS.iter().flat_map(|scenario| hashes(bellwether().args(["run", &path(scenario)]))).collect();
     assert_eq!(alone.len(), SCENARIOS.len());
-    let one_after_the_other = together(|command| drop(command.args(["--jobs", "1"])));
+    let one_after_the_other = together(|command| {
+        command.args(["--jobs", "1"]);
+    });
     assert_eq!(one_after_the_other, alone, "as one of many in a process");
-    let beside = together(|command| drop(command.args(["--jobs", "2"])));
+    let beside = together(|command| {
+        command.args(["--jobs", "2"]);
+    });
     assert_eq!(beside, alone, "beside another run");
-    let noisy = together(|command| drop(command.env("RUST_LOG", "debug")));
+    let noisy = together(|command| {
+        command.env("RUST_LOG", "debug");
+    });
     assert_eq!(noisy, alone, "with log lines");
-    let elsewhere = together(|command| drop(command.current_dir(std::env::temp_dir()).env("TZ", "Asia/Kathmandu")));
+    let elsewhere = together(|command| {
+        command.current_dir(std::env::temp_dir()).env("TZ", "Asia/Kathmandu");
+    });
     assert_eq!(elsewhere, alone, "in another time zone and directory");
 }

@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 use host::store_host::HostCounters;
-use kafka::{Broker, BrokerConfig, ClusterSpec, TopicSpec};
+use host::store_host::tables::INPUTS;
+use kafka::{Broker, BrokerConfig, ClusterSpec, TopicPartition, TopicSpec};
 use model::Calendar;
 use outside::bank::{Bank, BankSettings};
 use outside::plan::Plan;
@@ -253,8 +254,38 @@ impl Platform {
                     pending.push(invariants::Pending { what, why: format!("{rows} rows in `{table}`") });
                 }
             }
+            let unread = self.unread(service, &server);
+            if unread > 0 {
+                let what = format!("{service}: messages to take in");
+                pending.push(invariants::Pending {
+                    what,
+                    why: format!("{unread} records behind its positions"),
+                });
+            }
         }
         pending
+    }
+
+    /// How many records of its topics a service has not taken in.
+    fn unread(&self, service: &str, server: &Server) -> i64 {
+        let positions: BTreeMap<(&str, i64), i64> = server
+            .rows(INPUTS.name)
+            .map(|row| ((row[0].as_text(), row[1].as_int()), row[2].as_int()))
+            .collect();
+        let topics = contracts::TOPICS.iter().filter(|topic| topic.consumers.contains(&service));
+        let partitions = topics.flat_map(|topic| (0..topic.partitions).map(|number| (topic.name, number)));
+        let behind = partitions.map(|(topic, number)| {
+            let end = self.end_of(&TopicPartition::new(topic, number));
+            let next = positions.get(&(topic, i64::from(number))).copied().unwrap_or(0);
+            (end - next).max(0)
+        });
+        behind.sum()
+    }
+
+    /// Where the log of a partition ends, by its leader.
+    fn end_of(&self, at: &TopicPartition) -> i64 {
+        let offsets = |seat: &BrokerSeat| seat.broker.borrow().log_range(at);
+        self.cluster.iter().find_map(offsets).map_or(0, |(_, end)| end)
     }
 }
 
