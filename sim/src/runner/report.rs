@@ -369,9 +369,9 @@ opening = { cash = "1000.00", shares = 10 }
             "settled": 6,
             "trades": 8
           },
+          "marks": [],
           "messages": 300,
           "missing_marks": [],
-          "marks": [],
           "pending": [],
           "records": 41,
           "scenario": "small",

@@ -243,8 +243,13 @@ impl Bench {
 
     /// What a client reads.
     pub async fn value(&self, name: &str) -> u64 {
-        let (_, body) = self.get(&format!("counters/{name}")).await;
-        body["value"].as_u64().expect("a number")
+        loop {
+            match self.get(&format!("counters/{name}")).await {
+                // A database that has just started still recovers.
+                (503, _) => self.wait_us(100_000).await,
+                (_, body) => return body["value"].as_u64().expect("a number"),
+            }
+        }
     }
 
     /// Puts messages into the log, as another service's relay would: each of a source stream with a sequence number,
