@@ -144,9 +144,9 @@ mod tests {
         Judges::of(names.iter().map(named).collect(), Vec::new()).taking_back()
     }
 
-    fn judge(judges: &mut Judges, history: &[Told]) -> Option<(&'static str, Violation)> {
+    fn judge(judges: &mut Judges, history: Vec<Told>) -> Option<(&'static str, Violation)> {
         (1..).zip(history).find_map(|(sequence, Told { at_ns, fact })| {
-            judges.observe(&Record { sequence, at_ns: *at_ns, node: "node", cause: "", fact })
+            judges.observe(&Record { sequence, at_ns, node: "node", cause: "", fact: &fact })
         })
     }
 
@@ -163,9 +163,9 @@ mod tests {
             lost("position", 7),
             validated("T-2").transaction(7)
         ];
-        assert_eq!(judge(&mut judges, &told), None);
+        assert_eq!(judge(&mut judges, told), None);
         let again = history![validated("T-1").transaction(8)];
-        let (name, _) = judge(&mut judges, &again).expect("the second promise is one too many");
+        let (name, _) = judge(&mut judges, again).expect("the second promise is one too many");
         assert_eq!(name, "no_oversell");
     }
 
@@ -178,7 +178,7 @@ mod tests {
                 lost(database, transaction),
                 validated("T-2").transaction(8)
             ];
-            assert!(judge(&mut panel(&["no_oversell"]), &told).is_some(), "{database} {transaction}");
+            assert!(judge(&mut panel(&["no_oversell"]), told).is_some(), "{database} {transaction}");
         }
     }
 
@@ -196,12 +196,12 @@ mod tests {
             delivered("T-1").transaction(2),
             settled("T-1").transaction(3),
         ];
-        let (name, violation) = judge(&mut judges, &told).expect("T-2 settled without its shares");
+        let (name, violation) = judge(&mut judges, told.clone()).expect("T-2 settled without its shares");
         assert_eq!((name, violation.subjects), ("settles_exactly_once", vec!["T-2".to_owned()]));
         let told: Vec<Told> =
             told.into_iter().filter(|told| told.fact != Fact::from(settled("T-2").transaction(2))).collect();
         let mut judges = panel(&["settles_exactly_once", "no_oversell"]);
-        assert_eq!(judge(&mut judges, &told), None);
+        assert_eq!(judge(&mut judges, told), None);
         assert_eq!(judges.at_rest(), []);
     }
 
@@ -209,24 +209,24 @@ mod tests {
     fn nothing_is_settled_until_a_loss_is_taken_back() {
         let mut judges = panel(&["every_trade_terminates"]);
         let received = Commit::by("trade").transaction(3).event("trade/T-1", crate::testing::received("T-1"));
-        assert_eq!(judge(&mut judges, &history![received]), None);
+        assert_eq!(judge(&mut judges, history![received]), None);
         assert!(!judges.is_settled());
-        assert_eq!(judge(&mut judges, &history![lost("trade", 3)]), None);
+        assert_eq!(judge(&mut judges, history![lost("trade", 3)]), None);
         assert!(!judges.is_settled());
-        assert_eq!(judge(&mut judges, &history![Fact::NodeStarted]), None);
+        assert_eq!(judge(&mut judges, history![Fact::NodeStarted]), None);
         assert!(judges.is_settled());
     }
 
     #[test]
     fn the_window_moves_on() {
         let mut judges = panel(&["no_oversell"]);
-        assert_eq!(judge(&mut judges, &history![shares(), validated("T-1").transaction(1)]), None);
+        assert_eq!(judge(&mut judges, history![shares(), validated("T-1").transaction(1)]), None);
         let idle = Fact::from(Commit::by("ledger"));
         for sequence in 3..=(WINDOW as u64 + 3) {
             let record = Record { sequence, at_ns: 0, node: "node", cause: "", fact: &idle };
             assert_eq!(judges.observe(&record), None);
         }
         let told = history![lost("position", 1), validated("T-2").transaction(2)];
-        assert!(judge(&mut judges, &told).is_some(), "too long ago to be taken back");
+        assert!(judge(&mut judges, told).is_some(), "too long ago to be taken back");
     }
 }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn said(expect: Expect, invariants: Invariants) -> Vec<String> {
-        let check = Check { invariants, must_see: Vec::new() };
+        let check = Check { invariants, ..Check::default() };
         let scenario = Scenario { expect, check, ..Scenario::default() };
         refusals(&scenario, two)
             .into_iter()
