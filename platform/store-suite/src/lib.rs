@@ -3,13 +3,14 @@
 //! Each behaviour is a function over a [`Stage`], told with sessions, calls, and what has to wait for what; its
 //! number is that of the list of 44 (`shared/store.md`). Who can offer a [`Bench`] runs [`ALL`] of them:
 //! `sim/postgres/tests/suite.rs` and `platform/live/tests/suite.rs`. The README beside this crate has the table of
-//! numbers and stores, and the differences that are meant.
+//! numbers and stores, and the differences that are meant. [`script`] is for what no list thought of.
 //!
 //! It leaves out what the port cannot show: advisory locks.
 
 mod behaviours;
 mod bench;
 mod list;
+pub mod script;
 mod stage;
 mod table;
 pub mod tables;

@@ -83,6 +83,7 @@ behaviours! {
     uniqueness::b10_a_row_that_is_only_locked_is_no_reason_to_wait;
     uniqueness::b10_an_insert_waits_for_an_open_update_of_its_row;
     uniqueness::b10_holds_for_unique_indexes_too;
+    uniqueness::b10_an_insert_that_waits_for_a_unique_value_holds_its_key;
     uniqueness::b10_a_unique_value_is_free_again_once_its_row_moved_away;
     uniqueness::b10_an_insert_waits_for_whoever_moves_or_deletes_the_row_with_its_unique_value;
     uniqueness::b10_nulls_are_never_the_same_value;

@@ -140,15 +140,24 @@ impl<'a> Stage<'a> {
         call
     }
 
-    /// Whether the call still waits when nothing else moves.
-    #[track_caller]
-    pub fn is_waiting(&mut self, call: Call) -> bool {
+    /// Until each call under way waits inside the server.
+    pub fn settle(&mut self) {
         let calls = &self.calls;
         self.bench.settle(&|| {
             let waiting = calls.iter().filter(|call| call.answer.borrow().is_none());
             waiting.filter(|call| !call.abort.is_aborted()).map(|call| call.session).collect()
         });
-        self.calls[call.0].answer.borrow().is_none()
+    }
+
+    /// The call's answer, if it has come.
+    pub fn outcome(&self, call: Call) -> Option<Answer> {
+        self.calls[call.0].answer.borrow().clone()
+    }
+
+    /// Whether the call still waits when nothing else moves.
+    pub fn is_waiting(&mut self, call: Call) -> bool {
+        self.settle();
+        self.outcome(call).is_none()
     }
 
     /// The client is gone, and its connection with it.

@@ -24,13 +24,28 @@ pub struct RealBench {
     runtime: Runtime,
     stores: Vec<Rc<Postgres>>,
     muted: BTreeMap<SessionNumber, u32>,
+    /// Commits wait for the standby in vain, instead of a moment only.
+    standby_is_away: bool,
     place: Place,
 }
 
 impl RealBench {
     pub fn new(place: Place) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { tasks: LocalSet::new(), runtime, stores: Vec::new(), muted: BTreeMap::new(), place }
+        Self {
+            tasks: LocalSet::new(),
+            runtime,
+            stores: Vec::new(),
+            muted: BTreeMap::new(),
+            standby_is_away: false,
+            place,
+        }
+    }
+
+    /// Everything as at the beginning, but for the tables' contents before.
+    pub fn clear(&mut self, tables: &str) -> Result<(), String> {
+        self.stores.clear();
+        self.place.clear(tables)
     }
 
     fn query(&mut self, node: Node, sql: &str) -> crate::control::Rows {
@@ -56,8 +71,9 @@ impl RealBench {
     fn blocked(&mut self, sessions: &[SessionNumber]) -> usize {
         let names: Vec<String> =
             sessions.iter().map(|number| format!("'{}'", self.place.session_name(*number))).collect();
+        let commits = if self.standby_is_away { "a.wait_event = 'SyncRep'" } else { "false" };
         let sql = format!(
-            "SELECT a.pid FROM pg_stat_activity a WHERE a.application_name IN ({}) AND (a.wait_event = 'SyncRep' \
+            "SELECT a.pid FROM pg_stat_activity a WHERE a.application_name IN ({}) AND ({commits} \
              OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted))",
             names.join(", ")
         );
@@ -65,6 +81,13 @@ impl RealBench {
     }
 
     fn act_on(&mut self, deed: Deed) -> Result<(), String> {
+        match deed {
+            Deed::HoldLog | Deed::Crash(Node::Second) | Deed::Stop(Node::Second) => {
+                self.standby_is_away = true
+            }
+            Deed::ReleaseLog | Deed::Start(Node::Second) => self.standby_is_away = false,
+            _ => {}
+        }
         match deed {
             Deed::HoldLog => {
                 let senders = self.processes("SELECT pid FROM pg_stat_replication");

@@ -1,13 +1,21 @@
 //! The behaviours of `store-suite`, on a real PostgreSQL 15 or later: one test each.
 //!
+//! Besides, random scripts are played on both stores (`differential`).
 //! Where there is none, all tests are reported as ignored, loudly, and none as passed.
 #![expect(clippy::disallowed_methods, reason = "a real server needs real time and threads")]
 
 mod bench;
 mod cluster;
 mod control;
+mod differential;
 mod installation;
 mod place;
+
+#[path = "../../../../sim/postgres/tests/suite/servers.rs"]
+mod servers;
+/// The other store, as its own tests drive it.
+#[path = "../../../../sim/postgres/tests/suite/bench.rs"]
+mod simulated;
 
 use std::sync::Arc;
 
@@ -45,7 +53,13 @@ fn main() {
         Trial::test(behaviour.name, move || show(ground.as_deref(), behaviour))
             .with_ignored_flag(is_ignored(behaviour))
     };
-    let conclusion = libtest_mimic::run(&arguments, ALL.iter().map(trial).collect());
+    let mut trials: Vec<Trial> = ALL.iter().map(trial).collect();
+    let both = ground.clone();
+    let random = Trial::test("random_scripts_are_told_the_same_on_both_stores", move || {
+        differential::run(both.as_deref().ok_or("there is no PostgreSQL")?)
+    });
+    trials.push(random.with_ignored_flag(why_not.is_some()));
+    let conclusion = libtest_mimic::run(&arguments, trials);
     // Servers end and directories go before the process does.
     drop(ground);
     conclusion.exit();

@@ -94,6 +94,20 @@ impl Place {
         format!("{}.{}", self.database, number.0)
     }
 
+    /// Ends all sessions, and empties all tables of a database of the shared cluster.
+    pub fn clear(&self, tables: &str) -> Result<(), String> {
+        let name = &self.database;
+        let end = format!(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+             WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        );
+        let socket = self.cluster().socket(Node::First);
+        let mut control = Control::connect(&socket, SUPERUSER, name).map_err(text)?;
+        control.query(&end).map_err(text)?;
+        control.query(&format!("TRUNCATE {tables} RESTART IDENTITY")).map_err(text)?;
+        Ok(())
+    }
+
     pub fn vacuum(&self) -> Result<(), String> {
         let socket = self.cluster().socket(Node::First);
         let mut control = Control::connect(&socket, SUPERUSER, &self.database).map_err(text)?;

@@ -79,6 +79,20 @@ pub fn b10_holds_for_unique_indexes_too(stage: &mut Stage<'_>) {
     assert_eq!(stage.answer(skips).expect("no error")[1], Reply::Changed(0));
 }
 
+pub fn b10_an_insert_that_waits_for_a_unique_value_holds_its_key(stage: &mut Stage<'_>) {
+    let (a, b) = (stage.session(), stage.session());
+    let insert = |id: i64, stream: &str| Statement::Insert {
+        table: &OUTBOX,
+        row: outbox_row(id.into(), stream, 1, 0),
+        on_conflict: OnConflict::Error,
+    };
+    stage.ok(a, vec![begin(), insert(1, "s")]);
+    let first = stage.start(b, vec![begin(), insert(2, "s")]);
+    let second = stage.start(a, vec![insert(2, "t")]);
+    let outcomes = [first, second].map(|call| stage.answer(call).is_ok());
+    assert!(outcomes != [true, true], "each waits for the other's insert: a deadlock");
+}
+
 pub fn b10_a_unique_value_is_free_again_once_its_row_moved_away(stage: &mut Stage<'_>) {
     let (a, b) = (stage.session(), stage.session());
     stage.ok(a, vec![begin(), outbox("s", 1), COMMIT]);

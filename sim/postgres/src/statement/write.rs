@@ -45,6 +45,8 @@ impl Database {
         if exists {
             if on_conflict != OnConflict::Error {
                 self.note_row_read(actor.transaction, table, &key)?;
+            }
+            if on_conflict == OnConflict::DoNothing {
                 self.check_unchanged(actor.transaction, table, &key)?;
             }
             return match on_conflict {
@@ -53,6 +55,10 @@ impl Database {
                 OnConflict::Update => self.upsert(actor, table, key, row, None),
                 OnConflict::UpdateIfLess { column } => self.upsert(actor, table, key, row, Some(column)),
             };
+        }
+        // The row has its place in the key's index before the other indexes are asked. Only DO NOTHING asks them first.
+        if on_conflict != OnConflict::DoNothing && !self.acquire(actor, &key, Strength::Write) {
+            return Ok(self.wait_for_row(actor, key, Strength::Write));
         }
         match self.check_unique(actor, table, &key, None, row) {
             Unique::Free => {}
@@ -103,6 +109,7 @@ impl Database {
         if !self.acquire(actor, &key, Strength::Update) {
             return Ok(self.wait_for_row(actor, key, Strength::Update));
         }
+        self.check_unchanged(actor.transaction, table, &key)?;
         if let Some(column) = less {
             let stored = self.visible(actor.transaction, table, &key).expect("the caller saw it");
             let (new, stored) = (&row[column], &stored[column]);
