@@ -11,16 +11,16 @@ use super::{Script, Step};
 use crate::tables::{ACCOUNTS, EVENTS, GRID, OUTBOX};
 
 pub fn scripts() -> impl Strategy<Value = Script> {
-    (2_usize..4, vec(step(), 1..30)).prop_map(|(sessions, steps)| Script { sessions, steps })
+    (2_usize..4, vec(step(), 1..40)).prop_map(|(sessions, steps)| Script { sessions, steps })
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let isolation = prop_oneof![3 => Just(Isolation::ReadCommitted), 1 => Just(Isolation::RepeatableRead)];
+    let isolation = prop_oneof![Just(Isolation::ReadCommitted), Just(Isolation::RepeatableRead)];
     let statement = prop_oneof![
-        6 => write(),
-        2 => lock(),
-        2 => read(),
-        2 => Just(Statement::Commit),
+        12 => write(),
+        4 => lock(),
+        3 => read(),
+        4 => Just(Statement::Commit),
         1 => Just(Statement::Rollback),
     ];
     (0_usize..6, isolation, statement).prop_map(|(session, isolation, statement)| Step {
@@ -31,7 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn small() -> impl Strategy<Value = Value> {
-    (1_i64..4).prop_map(Value::Int)
+    (1_i64..3).prop_map(Value::Int)
 }
 
 fn flag() -> impl Strategy<Value = Value> {

@@ -39,6 +39,11 @@ impl Database {
             return Ok(Step::Wait(Wait::Transaction(writer)));
         }
         let exists = self.latest(actor.transaction, table, &key).is_some();
+        let replaces = !matches!(on_conflict, OnConflict::Error | OnConflict::DoNothing);
+        if !exists && replaces && actor.progress.granted {
+            // The row that it was to replace was deleted while it waited.
+            self.check_unchanged(actor.transaction, table, &key)?;
+        }
         if !exists || on_conflict == OnConflict::Error {
             self.note_write(actor.transaction, table, &key, None, Some(row))?;
         }
