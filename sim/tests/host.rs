@@ -6,10 +6,28 @@
 
 #[path = "host/bench.rs"]
 mod bench;
+#[path = "host/chaos.rs"]
+mod chaos;
 #[path = "host/counter.rs"]
 mod counter;
+#[path = "host/errors.rs"]
+mod errors;
+#[path = "host/gaps.rs"]
+mod gaps;
 #[path = "host/outage.rs"]
 mod outage;
+#[path = "host/outside.rs"]
+mod outside;
+#[path = "host/panics.rs"]
+mod panics;
+#[path = "host/pressure.rs"]
+mod pressure;
+#[path = "host/programs.rs"]
+mod programs;
+#[path = "host/relay.rs"]
+mod relay;
+#[path = "host/sabotage.rs"]
+mod sabotage;
 #[path = "host/shutdown.rs"]
 mod shutdown;
 
@@ -18,8 +36,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bench::{Bench, HOSTS, POSTGRES, Step};
+use bench::{Bench, HOSTS, POSTGRES};
 use host::HostSettings;
+use outside::Step;
 use serde_json::json;
 
 const DONE: u64 = 10;

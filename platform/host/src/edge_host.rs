@@ -8,7 +8,6 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -77,15 +76,9 @@ impl<E: Edge> EdgeHost<E> {
     async fn serve_all(&self) {
         let mut serving: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
         while !(self.ends.is_set() && serving.is_empty()) {
-            let mut asked_to_end = pin!(
-                async {
-                    match self.ends.is_set() {
-                        true => std::future::pending().await,
-                        false => self.ends.wait().await,
-                    }
-                }
-                .fuse()
-            );
+            let asked_to_end = async {
+                if self.ends.is_set() { std::future::pending().await } else { self.ends.wait().await }
+            };
             futures::select_biased! {
                 incoming = self.ports.http.accept().fuse() => {
                     let refuse = |code, why| unavailable(code, why, RETRY_AFTER_S);
@@ -98,7 +91,7 @@ impl<E: Edge> EdgeHost<E> {
                     }
                 }
                 () = serving.select_next_some() => {}
-                () = asked_to_end => {}
+                () = asked_to_end.fuse() => {}
             }
         }
     }

@@ -8,6 +8,7 @@ use kafka::client::{
     AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Link as KafkaLink, LinkError,
     Producer, ProducerConfig, ProducerRecord,
 };
+use kafka::partitioner::partition_for;
 use kafka::{Request, Response, TopicPartition, topic_name};
 
 use super::{CallError, Peers};
@@ -88,6 +89,11 @@ impl Log for SimLog {
         config.session_timeout_ms = self.settings.session_timeout_ms;
         Box::new(SimConsumer(Consumer::new(self.link.clone(), config)))
     }
+
+    fn partition_of(&self, topic: &'static str, key: &[u8]) -> i32 {
+        let partitions = contracts::topics::find(topic).map_or(1, |topic| topic.partitions);
+        partition_for(key, partitions)
+    }
 }
 
 struct SimProducer(Producer<BrokerLink>);
@@ -131,6 +137,10 @@ impl LogConsumer for SimConsumer {
                 ConsumerEvent::Error(error) => tracing::warn!(%error, "consumer"),
             }
         }
+    }
+
+    async fn bounds(&mut self, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        self.0.bounds(&TopicPartition::new(topic, partition)).await
     }
 
     fn seek(&mut self, topic: &str, partition: i32, offset: i64) {

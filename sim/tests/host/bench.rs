@@ -1,7 +1,7 @@
 //! A small world: a broker, a database with its standby, two hosts of the counter, somebody outside, a client.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,21 +11,19 @@ use contracts::events::notification_stored::Event;
 use contracts::stored::Payload;
 use contracts::{Headers, Message, topics};
 use futures::FutureExt;
-use host::ports::{Http, HttpError, Log, OutRecord, Ports};
+use host::HostSettings;
+use host::ports::{Http, HttpError, Log, OutRecord};
 use host::store_host::{HostCounters, tables_of};
-use host::{HostSettings, StoreHost};
-use http::{Request, Response, StatusCode};
+use http::Request;
 use invariants::{Fact, Record};
-use kafka::{Broker, BrokerConfig, ClusterSpec, TopicSpec};
+use kafka::TopicPartition;
 use madsim::runtime::Runtime;
 use postgres::{Server, ServerRole, Settings};
 use serde_json::Value;
 use sim::adapters::http::{Directory, SimHttp};
-use sim::adapters::log::{KafkaClientSettings, SimLog};
-use sim::adapters::process::{SimClock, SimEntropy, SimTasks};
-use sim::adapters::store::SimStore;
-use sim::nodes::broker::{self, BrokerSeat, Cluster};
-use sim::nodes::database::{self, Database, Disk};
+use sim::adapters::log::SimLog;
+use sim::nodes::broker::Cluster;
+use sim::nodes::database::{Database, Disk};
 use sim::runner::pool::{self, Ended};
 use sim::world::clock::NodeClock;
 use sim::world::network::{Links, NodeIndex};
@@ -34,13 +32,16 @@ use sim::world::trace::Watcher;
 use sim::world::{World, WorldSettings};
 
 use crate::counter::{Counter, added};
+use crate::outside::Outside;
+use crate::programs::{HostProgram, broker, cluster, outside_program, primary, sim_log};
+use crate::sabotage::Sabotage;
 
-const KAFKA: NodeIndex = 0;
+pub const KAFKA: NodeIndex = 0;
 pub const POSTGRES: NodeIndex = 1;
 pub const HOSTS: [NodeIndex; 2] = [2, 3];
 const OUTSIDE: NodeIndex = 4;
 const CLIENT: NodeIndex = 5;
-const STANDBY: NodeIndex = 6;
+pub const STANDBY: NodeIndex = 6;
 
 /// Noon of 2026-03-06 UTC.
 const EPOCH_NS: i64 = 1_772_798_400_000_000_000;
@@ -50,6 +51,10 @@ pub struct Bench {
     pub outside: Rc<Outside>,
     /// By host.
     pub counters: [Rc<HostCounters>; 2],
+    /// Whether what panics does so no longer.
+    pub cured: Rc<Cell<bool>>,
+    pub sabotage: Rc<Sabotage>,
+    cluster: Cluster,
     disk: Disk,
     log: SimLog,
     http: SimHttp,
@@ -71,6 +76,7 @@ struct Seen {
     published: Vec<String>,
     /// Source and sequence of all of them.
     visible: Vec<(String, u64)>,
+    known: BTreeSet<(String, u64)>,
 }
 
 struct Watch(Rc<RefCell<Seen>>);
@@ -85,7 +91,7 @@ impl Watcher for Watch {
                     (&visible.message, &visible.headers)
                 {
                     let place = (headers.source.clone(), headers.sequence);
-                    if !seen.visible.contains(&place) {
+                    if seen.known.insert(place.clone()) {
                         seen.published.push(event.notice_id.clone());
                     }
                     seen.visible.push(place);
@@ -104,16 +110,33 @@ pub fn run(hosts: usize, test: impl AsyncFnOnce(Bench) + Send + 'static) {
 
 #[track_caller]
 pub fn run_with(hosts: usize, settings: HostSettings, test: impl AsyncFnOnce(Bench) + Send + 'static) {
+    if let Err(why) = in_a_world(hosts, settings, test) {
+        panic!("{why}");
+    }
+}
+
+/// The same; what the test panicked with is its result.
+pub fn try_run(hosts: usize, test: impl AsyncFnOnce(Bench) + Send + 'static) -> Result<(), String> {
+    in_a_world(hosts, HostSettings::default(), test)
+}
+
+fn in_a_world(
+    hosts: usize,
+    settings: HostSettings,
+    test: impl AsyncFnOnce(Bench) + Send + 'static,
+) -> Result<(), String> {
     let finished = pool::alone(move || {
         Runtime::with_seed_and_config(1, madsim::Config::default()).block_on(async {
             let bench = Bench::start(hosts, settings).await;
-            let seen = bench.seen.clone();
+            let (seen, world) = (bench.seen.clone(), bench.world.clone());
             test(bench).await;
             assert_eq!(seen.borrow().panics, [""; 0]);
+            world.shut_down().await;
         });
     });
-    if let Ended::Panicked(why) = finished.ended {
-        panic!("{why}");
+    match finished.ended {
+        Ended::Panicked(why) => Err(why),
+        _ => Ok(()),
     }
 }
 
@@ -127,7 +150,7 @@ impl Bench {
         let outsiders = ["outside", "payment"].map(|name| (name, vec![OUTSIDE]));
         let parties = [("notification", HOSTS[..hosts].to_vec())].into_iter().chain(outsiders);
         let directory: Directory = Rc::new(parties.map(|(name, nodes)| (name.to_owned(), nodes)).collect());
-        let tables = tables_of(&Counter);
+        let tables = tables_of(&Counter::default());
         let server = |role| Rc::new(RefCell::new(Server::new(Settings::default(), role, tables.clone())));
         let (disk, standby) = (server(ServerRole::Primary), server(ServerRole::Standby));
         let seats = [(disk.clone(), POSTGRES), (standby, STANDBY)];
@@ -136,12 +159,20 @@ impl Bench {
         let outside = Rc::new(Outside::default());
         let counters = [Rc::<HostCounters>::default(), Rc::default()];
         let client: Rc<RefCell<Option<Node>>> = Rc::default();
+        let (cured, sabotage, cluster) = (Rc::default(), Rc::default(), cluster());
 
         let mut programs: Vec<(&str, Program)> =
-            vec![("kafka/0", broker()), ("postgres/counter", primary(&database))];
+            vec![("kafka/0", broker(&cluster)), ("postgres/counter", primary(&database))];
         for (place, name) in ["notification/1", "notification/2"].into_iter().enumerate() {
             let alive = place < hosts;
-            let host = host_program(&directory, &settings, counters[place].clone());
+            let host = HostProgram {
+                directory: directory.clone(),
+                settings: settings.clone(),
+                counters: counters[place].clone(),
+                cured: Rc::clone(&cured),
+                sabotage: Rc::clone(&sabotage),
+            };
+            let host = host.program();
             programs
                 .push((name, if alive { host } else { Rc::new(|_| std::future::pending().boxed_local()) }));
         }
@@ -166,7 +197,7 @@ impl Bench {
         let client = client.borrow().clone().expect("every node has started by now");
         let log = sim_log(&client);
         let http = SimHttp::new(client, directory);
-        Self { world, outside, counters, disk, log, http, seen }
+        Self { world, outside, counters, cured, sabotage, cluster, disk, log, http, seen }
     }
 
     pub async fn wait_us(&self, us: u64) {
@@ -192,7 +223,10 @@ impl Bench {
 
     fn state(&self) -> String {
         let parked = self.rows("parked");
-        format!("taken {:?}, parked {parked}, published {:?}", self.taken(), self.published())
+        let disk = self.disk.borrow();
+        let positions: Vec<_> = disk.rows("input_positions").filter(|row| row[2].as_int() > 0).collect();
+        let published = self.published().len();
+        format!("taken {:?}, parked {parked}, {published} published, positions {positions:?}", self.taken())
     }
 
     async fn call(&self, request: Request<Bytes>) -> (u16, Value) {
@@ -236,6 +270,17 @@ impl Bench {
         self.call(request.expect("a plain request")).await
     }
 
+    /// Asks again while there is no answer, or one that says to come again.
+    pub async fn get_until_told(&self, what: &str) -> (u16, Value) {
+        loop {
+            let request = Request::get(format!("/api/v1/{what}")).body(Bytes::new());
+            match self.try_call(request.expect("a plain request")).await {
+                Ok(answer) if answer.0 != 503 => return answer,
+                _ => self.wait_us(1_000_000).await,
+            }
+        }
+    }
+
     pub async fn get(&self, what: &str) -> (u16, Value) {
         let request = Request::get(format!("/api/v1/{what}")).body(Bytes::new());
         self.call(request.expect("a plain request")).await
@@ -255,8 +300,15 @@ impl Bench {
     /// Puts messages into the log, as another service's relay would: each of a source stream with a sequence number,
     /// which is also what it adds to the counter of the stream's name.
     pub async fn send(&self, messages: &[(&str, u64)]) {
-        let records = messages.iter().map(|(stream, sequence)| {
-            let amount = sequence.to_string();
+        let messages: Vec<_> =
+            messages.iter().map(|(stream, sequence)| (*stream, *sequence, *sequence)).collect();
+        self.send_amounts(&messages).await;
+    }
+
+    /// The same, each with the amount that it adds.
+    pub async fn send_amounts(&self, messages: &[(&str, u64, u64)]) {
+        let records = messages.iter().map(|(stream, sequence, amount)| {
+            let amount = amount.to_string();
             let event = PaymentEvent { debtor: (*stream).to_owned(), amount, ..PaymentEvent::default() };
             record(stream, *sequence, Message::from(event).encode())
         });
@@ -271,6 +323,27 @@ impl Bench {
     async fn append(&self, records: Vec<OutRecord>) {
         let sent = self.log.producer().send(records).await;
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    }
+
+    /// The log of every input starts at this offset from now on; at its end for -1.
+    pub async fn drop_records(&self, before_offset: i64) {
+        let topic = topics::find(topics::PAYMENT_EVENTS).expect("it is in the catalogue");
+        for partition in 0..topic.partitions {
+            let at = TopicPartition::new(topic.name, partition);
+            let dropped = self.cluster[0].broker.borrow_mut().delete_records(&at, before_offset);
+            assert!(dropped.is_ok_and(|outputs| outputs.is_empty()), "nobody waits for records");
+        }
+    }
+
+    /// Waits until the network has carried so many messages more, or for a minute.
+    pub async fn wait_messages(&self, messages: u64) {
+        let until = self.world.network.messages() + messages;
+        for _ in 0..600_000 {
+            if self.world.network.messages() >= until {
+                return;
+            }
+            self.wait_us(100).await;
+        }
     }
 
     /// How many rows a table has.
@@ -326,6 +399,43 @@ impl Bench {
         seen.visible.iter().filter(|(from, _)| *from == source).map(|(_, sequence)| *sequence).collect()
     }
 
+    /// The same, each as often as it was new.
+    pub fn first_visible(&self, name: &str) -> Vec<u64> {
+        let mut known = BTreeSet::new();
+        self.visible(name).into_iter().filter(|sequence| known.insert(*sequence)).collect()
+    }
+
+    /// Every counter's messages are in the log, and were first so in their order.
+    pub fn assert_no_gap(&self, what: &str) {
+        let mut published: BTreeMap<String, u64> = BTreeMap::new();
+        for row in self.disk.borrow().rows("outbox") {
+            *published.entry(row[1].as_text().to_owned()).or_default() += 1;
+        }
+        for (stream, count) in published {
+            let name = stream.strip_prefix("counter/").expect("only counters publish");
+            assert_eq!(
+                self.first_visible(name),
+                (1..=count).collect::<Vec<_>>(),
+                "{what}: messages of {name}"
+            );
+        }
+    }
+
+    /// Messages that are not marked as published.
+    pub fn unsent(&self) -> usize {
+        self.disk.borrow().rows("outbox").filter(|row| row[10].as_int() == 0).count()
+    }
+
+    /// The partition of a counter's messages.
+    pub fn partition_of_counter(&self, name: &str) -> i32 {
+        self.log.partition_of(topics::NOTIFICATION_EVENTS, name.as_bytes())
+    }
+
+    /// Panics of hosts, which the test has expected.
+    pub fn take_panics(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen.borrow_mut().panics)
+    }
+
     pub fn decisions(&self) -> u64 {
         self.counters.iter().map(|host| host.decisions.get()).sum()
     }
@@ -344,46 +454,6 @@ impl Bench {
         let row = read.next().expect("something was read");
         assert!(read.next().is_none(), "of one partition");
         Position { next: row[2].as_int(), claim: row[3].as_int() }
-    }
-}
-
-/// What somebody outside does with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    SeeAndStaySilent,
-    /// The request never takes effect, and is not answered.
-    Lose,
-}
-
-/// Somebody outside: answers, but for the first few requests that a script is for.
-#[derive(Default)]
-pub struct Outside {
-    script: RefCell<VecDeque<Step>>,
-    seen: RefCell<Vec<String>>,
-    known: RefCell<BTreeSet<String>>,
-}
-
-impl Outside {
-    pub fn script(&self, steps: impl IntoIterator<Item = Step>) {
-        self.script.borrow_mut().extend(steps);
-    }
-
-    /// Every request that came, lost ones included.
-    pub fn seen(&self) -> Vec<String> {
-        self.seen.borrow().clone()
-    }
-
-    fn answer(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
-        let path = request.uri().path().to_owned();
-        let body = String::from_utf8_lossy(request.body());
-        self.seen.borrow_mut().push(format!("{} {path} {body}", request.method()).trim_end().to_owned());
-        let step = self.script.borrow_mut().pop_front();
-        if step != Some(Step::Lose) && request.method() == "PUT" {
-            self.known.borrow_mut().insert(path.clone());
-        }
-        let status = if self.known.borrow().contains(&path) { StatusCode::OK } else { StatusCode::NOT_FOUND };
-        let response = Response::builder().status(status).body(Bytes::new()).expect("a plain response");
-        step.is_none().then_some(response)
     }
 }
 
@@ -408,64 +478,4 @@ fn record(stream: &str, sequence: u64, value: Bytes) -> OutRecord {
         headers: headers.to_pairs(),
         timestamp_ms: EPOCH_NS / 1_000_000,
     }
-}
-
-fn broker() -> Program {
-    let topics = contracts::TOPICS.iter().map(|topic| TopicSpec::new(topic.name, topic.partitions)).collect();
-    let broker = Broker::new(BrokerConfig::new(0, ClusterSpec { brokers: vec![0], topics }));
-    let cluster: Cluster = Rc::new(vec![BrokerSeat::new(broker, KAFKA)]);
-    Rc::new(move |node| broker::run(node, cluster.clone(), KAFKA).boxed_local())
-}
-
-fn primary(database: &Rc<Database>) -> Program {
-    let database = database.clone();
-    Rc::new(move |node| database::run(node, database.clone(), 0).boxed_local())
-}
-
-fn outside_program(directory: &Directory, outside: &Rc<Outside>) -> Program {
-    let (directory, outside) = (directory.clone(), outside.clone());
-    Rc::new(move |node| {
-        let (http, outside) = (SimHttp::new(node, directory.clone()), outside.clone());
-        async move {
-            loop {
-                let incoming = http.accept().await;
-                if let Some(response) = outside.answer(&incoming.request) {
-                    (incoming.respond)(response);
-                }
-            }
-        }
-        .boxed_local()
-    })
-}
-
-fn sim_log(node: &Node) -> SimLog {
-    let settings = KafkaClientSettings {
-        fetch_max_wait_ms: 500,
-        heartbeat_interval_ms: 3_000,
-        session_timeout_ms: 10_000,
-    };
-    SimLog::new(node.clone(), Rc::new(vec![KAFKA]), settings)
-}
-
-fn host_program(directory: &Directory, settings: &HostSettings, counters: Rc<HostCounters>) -> Program {
-    let (directory, settings) = (directory.clone(), settings.clone());
-    Rc::new(move |node| {
-        let ports = Ports {
-            clock: Rc::new(SimClock(node.clone())),
-            tasks: Rc::new(SimTasks(node.clone())),
-            entropy: Rc::new(SimEntropy::new(&node)),
-            store: Rc::new(SimStore::new(node.clone(), [POSTGRES, STANDBY].into())),
-            log: Rc::new(sim_log(&node)),
-            http: Rc::new(SimHttp::new(node.clone(), directory.clone())),
-        };
-        let host = StoreHost::new(Counter, &node.name, ports, settings.clone(), counters.clone());
-        async move {
-            let asked_to_stop = async {
-                node.asked_to_stop().await;
-                host.shut_down();
-            };
-            futures::future::join(host.clone().run(), asked_to_stop).await;
-        }
-        .boxed_local()
-    })
 }

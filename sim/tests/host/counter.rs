@@ -1,5 +1,7 @@
 //! The service under the host: it adds up numbers.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +28,15 @@ pub static COUNTERS: Table = Table {
     indexes: &[],
 };
 
-pub struct Counter;
+/// So much cannot be added: the service panics, until it is cured.
+pub const POISON: u64 = 1_000_000_007;
+/// The counter whose timers and effects panic.
+const BOOM: &str = "boom";
+
+#[derive(Default)]
+pub struct Counter {
+    pub cured: Rc<Cell<bool>>,
+}
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Body {
@@ -52,6 +62,14 @@ pub struct Count {
 }
 
 impl Command {
+    fn is_poison(&self) -> bool {
+        match self {
+            Self::Add(body) => body.by == POISON,
+            Self::Tick(name) | Self::Answered(name) => name == BOOM,
+            Self::Ticks(_) | Self::Ping(_) => false,
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Self::Add(body) | Self::Ticks(body) | Self::Ping(body) => &body.name,
@@ -103,6 +121,7 @@ impl Service for Counter {
         command: &Command,
         view: &View<'_, Count>,
     ) -> Result<Decision<Event>, Reject<Event>> {
+        assert!(self.cured.get() || !command.is_poison(), "poison");
         let stream = StreamId::new("counter", command.name());
         let state = view.state(&stream);
         let next_tick = view.database_time + Duration::from_micros(TICK_US);

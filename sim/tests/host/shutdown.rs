@@ -3,7 +3,8 @@
 use serde_json::json;
 use sim::world::life::End;
 
-use crate::bench::{self, Bench, HOSTS, POSTGRES, Step};
+use crate::bench::{self, Bench, HOSTS, POSTGRES};
+use crate::outside::Step;
 
 const DONE: u64 = 10;
 

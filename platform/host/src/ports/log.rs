@@ -41,7 +41,7 @@ pub enum LogEvent {
         partition: i32,
         records: Vec<LogRecord>,
     },
-    /// The position lies beyond the log's end, or below its start.
+    /// The position lies beyond the log's end, or below its start. The partition waits for a seek.
     OutOfRange {
         topic: String,
         partition: i32,
@@ -52,6 +52,8 @@ pub enum LogEvent {
 pub trait Log {
     fn producer(&self) -> Box<dyn LogProducer>;
     fn consumer(&self, group: &str, topics: &[&'static str]) -> Box<dyn LogConsumer>;
+    /// Where a record with this key probably goes: as many partitions as the catalogue says.
+    fn partition_of(&self, topic: &'static str, key: &[u8]) -> i32;
 }
 
 #[async_trait(?Send)]
@@ -65,6 +67,8 @@ pub trait LogProducer {
 pub trait LogConsumer {
     /// Waits for the next event. Cancel-safe.
     async fn poll(&mut self) -> LogEvent;
+    /// The offsets of the log's first record and of its end; `None` while no leader tells.
+    async fn bounds(&mut self, topic: &str, partition: i32) -> Option<(i64, i64)>;
     /// Reads on from `offset`.
     fn seek(&mut self, topic: &str, partition: i32, offset: i64);
     /// Tells whoever watches the group how far we are: the offset of the next record to process. The truth is in

@@ -216,6 +216,18 @@ impl StoreError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Database { sqlstate: "40001" | "40P01", .. })
     }
+
+    /// The server is the wrong one, is ending or has closed the session: only another session can go on. A database
+    /// may have another history then.
+    pub fn ends_session(&self) -> bool {
+        match self {
+            Self::Database { sqlstate, .. } => {
+                matches!(*sqlstate, "25006" | "25P03" | "53300")
+                    || ["08", "57P"].iter().any(|class| sqlstate.starts_with(class))
+            }
+            Self::Lost | Self::UnknownCommit | Self::Refused => true,
+        }
+    }
 }
 
 /// Which server of the database a session wants.

@@ -13,6 +13,43 @@ pub struct Item<C> {
     pub command: Option<C>,
     pub cause: String,
     pub key: ItemKey,
+    /// What making the command panicked with.
+    pub panic: Option<String>,
+}
+
+impl<C> Item<C> {
+    /// `command`: as the service made it, or what it panicked with.
+    pub fn new(command: Result<Option<C>, String>, cause: String, key: ItemKey) -> Self {
+        match command {
+            Ok(command) => Self { command, cause, key, panic: None },
+            Err(why) => Self { command: None, cause, key, panic: Some(why) },
+        }
+    }
+}
+
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Log {
+        partition: i32,
+        offset: i64,
+    },
+    Parked {
+        partition: i32,
+        offset: i64,
+    },
+    /// An operator has it taken in once more.
+    DeadLetter(i64),
+}
+
+impl Origin {
+    /// Partition and offset, as far as they are known.
+    pub fn place(&self) -> (i32, i64) {
+        match self {
+            Self::Log { partition, offset } | Self::Parked { partition, offset } => (*partition, *offset),
+            Self::DeadLetter(_) => (-1, -1),
+        }
+    }
 }
 
 /// What makes an item unique within its kind.
@@ -25,7 +62,7 @@ pub enum ItemKey {
         sequence: u64,
         payload: Bytes,
         event_id: String,
-        parked: bool,
+        origin: Origin,
     },
     /// A record that cannot be decoded.
     Dead {
@@ -48,6 +85,8 @@ pub enum ItemKey {
     Effect {
         id: String,
         tries: i64,
+        payload: Bytes,
+        valid_until_ms: Option<i64>,
     },
 }
 
@@ -80,6 +119,17 @@ impl PositionGuard {
 }
 
 impl ItemKey {
+    /// The input's name where its panics are counted; what cannot be decoded never gets that far.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Message { source, topic, sequence, .. } => Some(message_name(source, topic, *sequence)),
+            Self::Dead { .. } => None,
+            Self::Http { scope, key, .. } => Some(format!("request/{scope}/{key}")),
+            Self::Timer { id, sequence } => Some(timer_name(id, *sequence)),
+            Self::Effect { id, .. } => Some(effect_name(id)),
+        }
+    }
+
     /// The statements that take the item, or show that it was taken before. Their replies come in order.
     pub fn guards(&self, expires_ms: i64) -> Vec<Statement> {
         match self {
@@ -114,13 +164,25 @@ impl ItemKey {
                 key: vec![id.as_str().into()],
                 expected: vec![(2, Value::Int(*sequence))],
             }],
-            Self::Effect { id, tries } => vec![Statement::DeleteIf {
+            Self::Effect { id, tries, .. } => vec![Statement::DeleteIf {
                 table: &EFFECTS,
                 key: vec![id.as_str().into()],
                 expected: vec![(4, Value::Int(*tries))],
             }],
         }
     }
+}
+
+pub fn message_name(source: &str, topic: &str, sequence: u64) -> String {
+    format!("message/{source}/{topic}/{sequence}")
+}
+
+pub fn timer_name(id: &str, sequence: i64) -> String {
+    format!("timer/{id}/{sequence}")
+}
+
+pub fn effect_name(id: &str) -> String {
+    format!("effect/{id}")
 }
 
 impl<C> Batch<C> {

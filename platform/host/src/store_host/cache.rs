@@ -23,6 +23,11 @@ impl<S: Clone> Cache<S> {
         Self { young: BTreeMap::new(), old: BTreeMap::new(), generation_size }
     }
 
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
     pub fn knows(&self, stream: &StreamId) -> bool {
         self.young.contains_key(stream) || self.old.contains_key(stream)
     }

@@ -33,6 +33,7 @@ impl Connection {
         let result = session.run(statements).await;
         match &result {
             Ok(_) => self.failures = 0,
+            Err(error) if error.ends_session() => self.session = None,
             Err(StoreError::Database { .. }) => {
                 if session.run(vec![Statement::Rollback]).await.is_err() {
                     self.session = None;
@@ -46,6 +47,15 @@ impl Connection {
     /// The open session, for waiting on notifications.
     pub fn session(&mut self) -> Option<&mut Box<dyn Session>> {
         self.session.as_mut()
+    }
+
+    /// Ends the open transaction.
+    pub async fn abandon(&mut self) {
+        if let Some(session) = &mut self.session
+            && session.run(vec![Statement::Rollback]).await.is_err()
+        {
+            self.session = None;
+        }
     }
 
     pub fn forget(&mut self) {

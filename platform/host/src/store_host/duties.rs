@@ -121,8 +121,11 @@ impl<S: Service> StoreHost<S> {
     /// Waits for the lease, does the duties while it lasts, and again.
     pub(crate) async fn hold_duties(self: Rc<Self>) {
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
+        let mut failures = 0;
         while !self.shutdown.is_asked() {
-            match self.try_acquire(&mut connection).await {
+            let acquired = self.try_acquire(&mut connection).await;
+            failures = if acquired.is_ok() { 0 } else { failures + 1 };
+            match acquired {
                 Ok(Ok(lease)) => {
                     self.duties.held.set(Some(lease));
                     self.do_duties(&mut connection).await;
@@ -130,7 +133,7 @@ impl<S: Service> StoreHost<S> {
                     connection.forget();
                 }
                 Ok(Err(free_at)) => self.lease_may_be_free(&mut connection, free_at).await,
-                Err(_) => connection.back_off().await,
+                Err(_) => connection.back_off_after(failures).await,
             }
         }
     }
@@ -322,10 +325,10 @@ impl<S: Service> StoreHost<S> {
             self.ports.clock.sleep_until(scan_at).await;
             let now = self.database_now();
             let statements = [
-                relay::unsent(1),
+                relay::unsent(None, 1),
                 timers::due_timers(Some(now), 1),
                 effects::due_effects(Some(now), 1),
-                gaps::parked(Some(gaps::patience_ends_ms(now.as_millisecond())), 1),
+                gaps::parked(gaps::patience_ends_ms(now.as_millisecond()), None, 1),
                 expired_requests(now, self.settings.page_size),
             ];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };

@@ -15,6 +15,7 @@ use model::Timestamp;
 
 use super::batch::{Item, ItemKey};
 use super::connection::Connection;
+use super::panics::caught;
 use super::tables::EFFECTS;
 use super::{StoreHost, later, shifted};
 use crate::ports::HttpError;
@@ -34,7 +35,8 @@ struct Stored {
 /// A call that came back, or did not.
 struct Called {
     stored: Stored,
-    result: Result<Response<Bytes>, HttpError>,
+    /// `Err`: making the call panicked.
+    result: Result<Result<Response<Bytes>, HttpError>, String>,
 }
 
 /// What to do about an effect after a call.
@@ -114,8 +116,10 @@ impl<S: Service> StoreHost<S> {
     }
 
     async fn call(&self, stored: Stored) -> Called {
-        let call = self.service.effect_call(&stored.effect, stored.step);
-        let result = self.ports.http.call(call.party, call.request, call.timeout).await;
+        let result = match caught(|| self.service.effect_call(&stored.effect, stored.step)) {
+            Ok(call) => Ok(self.ports.http.call(call.party, call.request, call.timeout).await),
+            Err(why) => Err(why),
+        };
         Called { stored, result }
     }
 
@@ -139,14 +143,16 @@ impl<S: Service> StoreHost<S> {
         let (mut items, mut delayed) = (Vec::new(), Vec::new());
         for Called { stored, result } in called {
             in_flight.remove(&stored.effect.id);
-            match self.judge(&stored, result) {
-                Next::Decide(command) => items.push(Item {
-                    command: Some(command),
-                    cause: format!("effect/{}/{}", S::NAME, stored.effect.id),
-                    key: ItemKey::Effect { id: stored.effect.id, tries: stored.tries },
-                }),
-                Next::Later(step) => delayed.push(self.postpone(&stored, step)),
-            }
+            let command = match result.and_then(|result| caught(|| self.judge(&stored, result))) {
+                Ok(Next::Later(step)) => {
+                    delayed.push(self.postpone(&stored, step));
+                    continue;
+                }
+                Ok(Next::Decide(command)) => Ok(Some(command)),
+                Err(why) => Err(why),
+            };
+            let cause = format!("effect/{}/{}", S::NAME, stored.effect.id);
+            items.push(Item::new(command, cause, stored.key()));
         }
         if !delayed.is_empty() {
             self.on_duty(connection, &delayed).await;
@@ -204,6 +210,12 @@ impl<S: Service> StoreHost<S> {
 }
 
 impl Stored {
+    fn key(&self) -> ItemKey {
+        let Effect { id, valid_until, payload } = self.effect.clone();
+        let valid_until_ms = valid_until.map(|at| at.as_millisecond());
+        ItemKey::Effect { id, tries: self.tries, payload, valid_until_ms }
+    }
+
     fn from_row(row: &Row) -> Self {
         let valid_until = match &row[2] {
             Value::Int(at) => Some(shifted(Timestamp::UNIX_EPOCH, *at)),

@@ -3,31 +3,26 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use model::Timestamp;
 
-use super::batch::{Batch, Item, ItemKey, PositionGuard};
-use super::cache::Cached;
+use super::batch::{Batch, Item, PositionGuard};
 use super::connection::Connection;
-use super::fate::{Fate, sort_items};
+use super::fate::sort_items;
+use super::panics::{Panicked, attempts_of, by_input, caught};
 use super::replies::Replies;
 use super::tables::{EVENTS, HEADS};
 use super::writes::{Head, Writes};
 use super::{StoreHost, count};
-use crate::decision::{Decision, Reject};
 use crate::http_api::Problem;
 use crate::ports::store::{
     Isolation, LockMode, LockWait, OnConflict, Reply, Scan, Statement, StoreError, Value,
 };
-use crate::service::{Access, Lookup, LookupKind, LookupResult, Service, StreamId, View};
+use crate::service::{Access, Lookup, LookupKind, LookupResult, Service, StreamId};
 use contracts::stored::Payload;
 
 /// Inbox rows are kept this long.
 const INBOX_KEPT_MS: i64 = 7 * 24 * 3_600_000;
 /// Refusals in a row after which a batch is taken apart.
 const FAILURES_BEFORE_SINGLES: u32 = 3;
-
-/// What a service says to a command.
-type Decided<E> = Result<Decision<E>, Reject<E>>;
 
 /// What became of an item.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +57,28 @@ pub enum Executed {
     Fenced,
 }
 
+/// How far a transaction came.
+enum Transacted {
+    Executed(Executed),
+    /// Rolled back: one of its inputs has panicked before, and is to stand alone.
+    TakeApart,
+}
+
+/// Why there is no transaction.
+enum Failure {
+    Store(StoreError),
+    Panicked(Panicked),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// The first pipeline of the transaction, and what its replies will mean.
 struct Opening {
+    asks_for_attempts: bool,
     streams: BTreeMap<StreamId, Named>,
     lookups: Vec<Lookup>,
     statements: Vec<Statement>,
@@ -71,8 +86,8 @@ struct Opening {
 
 /// A stream that the batch names.
 #[derive(Clone, Copy)]
-struct Named {
-    access: Access,
+pub(super) struct Named {
+    pub access: Access,
     /// Its head is inserted first, for it may be missing.
     is_inserted: bool,
 }
@@ -99,17 +114,37 @@ impl<S: Service> StoreHost<S> {
         batch: Batch<S::Command>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Option<Executed> {
+        match self.try_execute(connection, &batch, is_wanted).await {
+            Ok(executed) => executed,
+            Err(Panicked { place, why }) => self.die_of(connection, &batch.items[place].key, why).await,
+        }
+    }
+
+    /// The same, and a panic is left to the caller. Nothing is committed then.
+    pub(super) async fn try_execute(
+        &self,
+        connection: &mut Connection,
+        batch: &Batch<S::Command>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<Executed>, Panicked> {
         let (mut failures, mut unheard) = (0, false);
         loop {
-            let error = match self.transact(connection, &batch).await {
-                Ok(executed) => {
+            let error = match self.transact(connection, batch).await {
+                Ok(Transacted::Executed(executed)) => {
                     if unheard {
                         // What an earlier try committed without our hearing of it has woken nobody.
                         self.duties.wake_all();
                     }
-                    return Some(executed);
+                    return Ok(Some(executed));
                 }
-                Err(error) => error,
+                Ok(Transacted::TakeApart) => {
+                    return Box::pin(self.execute_singly(connection, batch.clone(), is_wanted)).await;
+                }
+                Err(Failure::Store(error)) => error,
+                Err(Failure::Panicked(panicked)) => {
+                    connection.abandon().await;
+                    return Err(panicked);
+                }
             };
             failures += 1;
             unheard |= error == StoreError::UnknownCommit;
@@ -117,21 +152,28 @@ impl<S: Service> StoreHost<S> {
                 count(&self.counters.conflicts, 1);
             } else {
                 tracing::warn!(instance = %self.instance, %error, "transaction failed, trying again");
+            }
+            if error.ends_session() {
+                self.cache.borrow_mut().clear();
+            }
+            if !error.is_conflict() || failures >= FAILURES_BEFORE_SINGLES {
                 connection.back_off_after(failures).await;
             }
             let refused = matches!(error, StoreError::Database { .. });
             if refused && failures >= FAILURES_BEFORE_SINGLES && batch.items.len() > 1 {
-                return Box::pin(self.execute_singly(connection, batch, is_wanted)).await;
+                return Box::pin(self.execute_singly(connection, batch.clone(), is_wanted)).await;
             }
             if !unheard && !is_wanted() {
-                return None;
+                return Ok(None);
             }
         }
     }
 
     /// Whether a command is to be decided in a batch of its own: its lookups see the database, not the batch.
     pub(crate) fn stands_alone(&self, item: &Item<S::Command>) -> bool {
-        item.command.as_ref().is_some_and(|command| !self.service.lookups(command).is_empty())
+        let Some(command) = &item.command else { return false };
+        // One that panics here stands alone too, and panics again when its turn comes.
+        caught(|| !self.service.lookups(command).is_empty()).unwrap_or(true)
     }
 
     /// Items in their order, in batches of the right size.
@@ -156,26 +198,28 @@ impl<S: Service> StoreHost<S> {
         connection: &mut Connection,
         batch: Batch<S::Command>,
         is_wanted: &dyn Fn() -> bool,
-    ) -> Option<Executed> {
+    ) -> Result<Option<Executed>, Panicked> {
         let mut all = (Vec::new(), Vec::new());
-        for single in batch.singles() {
-            match self.execute_while(connection, single, is_wanted).await? {
-                Executed::Done { outcomes, successors } => {
+        for (place, single) in batch.singles().into_iter().enumerate() {
+            let executed = self.try_execute(connection, &single, is_wanted).await;
+            match executed.map_err(|panicked| Panicked { place, ..panicked })? {
+                Some(Executed::Done { outcomes, successors }) => {
                     all.0.extend(outcomes);
                     all.1.extend(successors);
                 }
-                Executed::Fenced => return Some(Executed::Fenced),
+                Some(Executed::Fenced) => return Ok(Some(Executed::Fenced)),
+                None => return Ok(None),
             }
         }
-        Some(Executed::Done { outcomes: all.0, successors: all.1 })
+        Ok(Some(Executed::Done { outcomes: all.0, successors: all.1 }))
     }
 
     async fn transact(
         &self,
         connection: &mut Connection,
         batch: &Batch<S::Command>,
-    ) -> Result<Executed, StoreError> {
-        let opening = self.open(batch);
+    ) -> Result<Transacted, Failure> {
+        let opening = self.try_open(batch).map_err(Failure::Panicked)?;
         let sent = self.ports.clock.now();
         let mut replies = Replies(connection.run(opening.statements).await?.into_iter());
         count(&self.counters.transactions, 1);
@@ -183,28 +227,49 @@ impl<S: Service> StoreHost<S> {
         self.observe_database_time(database_time.1, sent);
         if batch.position.is_some() && replies.changed() == 0 {
             connection.run(vec![Statement::Rollback]).await?;
-            return Ok(Executed::Fenced);
+            return Ok(Transacted::Executed(Executed::Fenced));
         }
-        let sorted = sort_items(batch, &mut replies);
+        let attempts = if opening.asks_for_attempts { by_input(replies.rows()) } else { BTreeMap::new() };
+        if !attempts.is_empty() && batch.items.len() > 1 {
+            connection.run(vec![Statement::Rollback]).await?;
+            return Ok(Transacted::TakeApart);
+        }
+        let sorted = sort_items(batch, &attempts, &mut replies);
         let Read { heads, stale, mut states } = self.read_heads(&opening.streams, &mut replies);
         let lookups: Vec<LookupResult> = opening.lookups.iter().map(|_| replies.lookup()).collect();
         self.reload(connection, &stale, &mut states).await?;
         let mut writes =
             Writes::new(S::NAME, heads, database_time.0, self.ports.clock.now(), database_time.1);
+        if !attempts.is_empty() {
+            writes.settle_attempts(&batch.items[0], &sorted.fates[0]);
+        }
         let outcomes =
             self.decide_all(batch, sorted.fates, &mut states, &lookups, database_time.1, &mut writes);
+        let outcomes = outcomes.map_err(Failure::Panicked)?;
         let (statements, duties) = writes.finish(self.duties.is_holder());
         let replies = connection.run(statements).await?;
         debug_assert_eq!(replies.last(), Some(&Reply::Committed));
         self.keep(states, opening.streams, duties.heads);
         self.duties.woken_by(&duties.wakes);
-        Ok(Executed::Done { outcomes, successors: sorted.successors })
+        Ok(Transacted::Executed(Executed::Done { outcomes, successors: sorted.successors }))
+    }
+
+    /// A panic of the service's here is the first input's that panics by itself.
+    fn try_open(&self, batch: &Batch<S::Command>) -> Result<Opening, Panicked> {
+        caught(|| self.open(batch)).map_err(|why| {
+            let panics =
+                |item: &Item<S::Command>| caught(|| self.open(&Batch::of(vec![item.clone()]))).is_err();
+            Panicked { place: batch.items.iter().position(panics).unwrap_or(0), why }
+        })
     }
 
     /// Begin, guards, locks in key order, lookups: one pipeline.
     fn open(&self, batch: &Batch<S::Command>) -> Opening {
         let mut statements = vec![Statement::Begin(Isolation::ReadCommitted)];
         statements.extend(batch.position.as_ref().map(PositionGuard::statement));
+        let attempts = attempts_of(batch);
+        let asks_for_attempts = attempts.is_some();
+        statements.extend(attempts);
         let expires_ms = self.database_now().as_millisecond() + INBOX_KEPT_MS;
         for item in &batch.items {
             statements.extend(item.key.guards(expires_ms));
@@ -227,7 +292,7 @@ impl<S: Service> StoreHost<S> {
             _ => Vec::new(),
         };
         statements.extend(lookups.iter().map(lookup_statement));
-        Opening { streams, lookups, statements }
+        Opening { asks_for_attempts, streams, lookups, statements }
     }
 
     /// The union of all streams of the batch, each in the strongest mode needed.
@@ -300,106 +365,6 @@ impl<S: Service> StoreHost<S> {
             }
         }
         Ok(())
-    }
-
-    fn decide_all(
-        &self,
-        batch: &Batch<S::Command>,
-        fates: Vec<Fate>,
-        states: &mut BTreeMap<StreamId, S::State>,
-        lookups: &[LookupResult],
-        database_time: Timestamp,
-        writes: &mut Writes,
-    ) -> Vec<Outcome> {
-        let absent = S::State::default();
-        let now = self.ports.clock.now();
-        let mut outcomes = Vec::with_capacity(batch.items.len());
-        for (item, fate) in batch.items.iter().zip(fates) {
-            outcomes.push(match fate {
-                Fate::Take => {
-                    writes.take(item);
-                    let view = View::new(states, lookups, &absent, database_time);
-                    let decided =
-                        item.command.as_ref().map(|command| self.service.decide(now, command, &view));
-                    Outcome::Decided(self.enact(item, decided, states, writes))
-                }
-                Fate::Duplicate(answer) => {
-                    count(&self.counters.duplicates, 1);
-                    if let (ItemKey::Http { scope, key, .. }, Some(stored)) = (&item.key, &answer) {
-                        // Written again, so that this commit waits as the first one did before it is told.
-                        writes.answer(scope, key, stored);
-                    }
-                    writes.drop_parked(item);
-                    Outcome::Duplicate(answer)
-                }
-                Fate::KeyReused => Outcome::KeyReused,
-                Fate::Park => {
-                    count(&self.counters.parked, 1);
-                    writes.park(item);
-                    Outcome::Parked
-                }
-                Fate::Dead => {
-                    count(&self.counters.dead_letters, 1);
-                    writes.bury(item);
-                    Outcome::DeadLetter
-                }
-            });
-        }
-        outcomes
-    }
-
-    /// Applies a decision to the states and turns it into writes; gives the answer for who waits.
-    fn enact(
-        &self,
-        item: &Item<S::Command>,
-        decided: Option<Decided<S::Event>>,
-        states: &mut BTreeMap<StreamId, S::State>,
-        writes: &mut Writes,
-    ) -> Option<StoredAnswer> {
-        let (decision, refusal) = match decided? {
-            Ok(decision) => (decision, None),
-            Err(reject) => (reject.decision, Some(reject.problem)),
-        };
-        count(&self.counters.decisions, 1);
-        for (stream, event) in &decision.events {
-            let state = states.get_mut(stream).unwrap_or_else(|| panic!("{stream} was not named"));
-            self.service.apply(state, event);
-            writes.event(stream, event.encode(), &item.cause);
-        }
-        let answer = match (&refusal, &decision.answer) {
-            (Some(problem), _) => {
-                count(&self.counters.rejects, 1);
-                Some(StoredAnswer { status: problem.status, body: problem.response().into_body() })
-            }
-            (None, Some(answer)) => Some(StoredAnswer {
-                status: answer.status,
-                body: serde_json::to_vec(&answer.body).expect("JSON values serialise").into(),
-            }),
-            (None, None) => None,
-        };
-        writes.decision(decision, &item.cause);
-        if let ItemKey::Http { scope, key, .. } = &item.key {
-            let stored = answer.clone().unwrap_or(StoredAnswer { status: 204, body: Bytes::new() });
-            writes.answer(scope, key, &stored);
-            return Some(stored);
-        }
-        answer
-    }
-
-    /// Keeps the states that this transaction made current.
-    fn keep(
-        &self,
-        states: BTreeMap<StreamId, S::State>,
-        streams: BTreeMap<StreamId, Named>,
-        mut heads: BTreeMap<StreamId, Head>,
-    ) {
-        let mut cache = self.cache.borrow_mut();
-        for (stream, state) in states {
-            let head = heads.remove(&stream).expect("every state has its head");
-            if streams[&stream].access == Access::Write || cache.version_of(&stream) != Some(head.version) {
-                cache.put(stream, Cached { version: head.version, state });
-            }
-        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::batch::{Batch, ItemKey};
+use super::batch::{Batch, Item, ItemKey, Origin};
 use super::execute::StoredAnswer;
+use super::panics::Attempts;
 use super::replies::Replies;
 use crate::ports::store::Row;
 
@@ -14,6 +15,8 @@ pub enum Fate {
     KeyReused,
     Park,
     Dead,
+    /// It has panicked too often.
+    KeepAside(Attempts),
 }
 
 pub struct Sorted {
@@ -22,13 +25,19 @@ pub struct Sorted {
     pub successors: Vec<(String, String)>,
 }
 
-pub fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
+/// `attempts`: of inputs that panicked.
+pub fn sort_items<C>(
+    batch: &Batch<C>,
+    attempts: &BTreeMap<String, Attempts>,
+    replies: &mut Replies,
+) -> Sorted {
     let mut sorted = Sorted { fates: Vec::with_capacity(batch.items.len()), successors: Vec::new() };
     // Within a batch a message's predecessor can stand right before it.
     let mut last_taken: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     // ... and its successor before it: relays overtake each other.
     let mut parked: BTreeSet<(&str, &str, u64)> = BTreeSet::new();
     for item in &batch.items {
+        let panicked = over(item, attempts);
         let fate = match &item.key {
             ItemKey::Message { source, topic, sequence, .. } => {
                 let stored = replies.rows().first().map_or(0, |row| row[2].as_int() as u64);
@@ -36,6 +45,10 @@ pub fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
                 let last = last_taken.entry((source, topic)).or_insert(stored);
                 if *sequence <= *last {
                     Fate::Duplicate(None)
+                } else if *sequence == *last + 1
+                    && let Some(attempts) = panicked
+                {
+                    Fate::KeepAside(attempts)
                 } else if *sequence == *last + 1 {
                     *last = *sequence;
                     if has_successor || parked.contains(&(source, topic, *sequence + 1)) {
@@ -51,16 +64,29 @@ pub fn sort_items<C>(batch: &Batch<C>, replies: &mut Replies) -> Sorted {
             ItemKey::Http { hash, .. } => {
                 let inserted = replies.changed() == 1;
                 let row = replies.rows().pop();
-                if inserted { Fate::Take } else { repeated_request(row, *hash) }
+                match (inserted, panicked) {
+                    (true, Some(attempts)) => Fate::KeepAside(attempts),
+                    (true, None) => Fate::Take,
+                    (false, _) => repeated_request(row, *hash),
+                }
             }
-            ItemKey::Timer { .. } | ItemKey::Effect { .. } => match replies.changed() {
-                1 => Fate::Take,
+            ItemKey::Timer { .. } | ItemKey::Effect { .. } => match (replies.changed(), panicked) {
+                (1, Some(attempts)) => Fate::KeepAside(attempts),
+                (1, None) => Fate::Take,
                 _ => Fate::Duplicate(None),
             },
         };
         sorted.fates.push(fate);
     }
     sorted
+}
+
+/// The attempts of an input that has had enough of them; an operator's replay is one more.
+fn over<C>(item: &Item<C>, attempts: &BTreeMap<String, Attempts>) -> Option<Attempts> {
+    if attempts.is_empty() || matches!(item.key, ItemKey::Message { origin: Origin::DeadLetter(_), .. }) {
+        return None;
+    }
+    attempts.get(&item.key.name()?).filter(|attempts| attempts.are_over()).cloned()
 }
 
 /// The fate of an HTTP command whose inbox row was there before.

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::stream::StreamExt;
+
 use super::StoreHost;
 use super::connection::Connection;
 use super::operations::{Republication, republication_request};
@@ -15,17 +17,22 @@ use crate::ports::store::{Row, Scan, Statement, Value};
 use crate::service::Service;
 
 /// How long a gap may take to close by itself, milliseconds.
-const PATIENCE_MS: i64 = 60_000;
-const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE_MS: i64 = 60_000;
+pub(super) const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most requests for republication at a time.
+const ASKS_AT_A_TIME: usize = 16;
+
+/// A source stream and a topic.
+pub(super) type Stream = (String, String);
 
 /// Parked messages, oldest first.
-pub(super) fn parked(before_ms: Option<i64>, limit: usize) -> Statement {
+pub(super) fn parked(before_ms: i64, after: Option<&Row>, limit: usize) -> Statement {
     Statement::Scan(Scan {
         table: &PARKED,
         index: Some("since"),
         prefix: Vec::new(),
-        after: None,
-        up_to: before_ms.map(Value::Int),
+        after: after.map(|row| [&row[5..6], &row[..3]].concat()),
+        up_to: Some(Value::Int(before_ms)),
         limit,
     })
 }
@@ -39,13 +46,33 @@ impl<S: Service> StoreHost<S> {
     /// lease is lost.
     pub(crate) async fn ask_for_missing(&self, connection: &mut Connection) -> bool {
         let before_ms = patience_ends_ms(self.database_now().as_millisecond());
-        let statements = [parked(Some(before_ms), self.settings.page_size)];
-        let Some(mut replies) = self.on_duty(connection, &statements).await else { return false };
-        let first_parked = first_of_each_stream(&replies.rows());
-        if first_parked.is_empty() {
-            return true;
+        let (mut first_parked, mut last): (BTreeMap<Stream, u64>, Option<Row>) = Default::default();
+        loop {
+            let statements = [parked(before_ms, last.as_ref(), self.settings.page_size)];
+            let Some(mut replies) = self.on_duty(connection, &statements).await else { return false };
+            let mut rows = replies.rows();
+            file_first_of_each_stream(&rows, &mut first_parked);
+            let is_last = rows.len() < self.settings.page_size;
+            last = rows.pop();
+            if is_last {
+                break;
+            }
         }
-        let statements: Vec<Statement> = first_parked.keys().flat_map(standing_of).collect();
+        let mut streams: Vec<(Stream, u64)> = first_parked.into_iter().collect();
+        while !streams.is_empty() {
+            let rest = streams.split_off(streams.len().min(self.settings.page_size));
+            let page = std::mem::replace(&mut streams, rest);
+            if !self.ask_for_page(connection, page).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The same for some streams, each with its first parked message.
+    async fn ask_for_page(&self, connection: &mut Connection, first_parked: Vec<(Stream, u64)>) -> bool {
+        let statements: Vec<Statement> =
+            first_parked.iter().flat_map(|(stream, _)| standing_of(stream)).collect();
         let Some(mut replies) = self.on_duty(connection, &statements).await else { return false };
         let (mut closed, mut asks) = (Vec::new(), Vec::new());
         for ((source, topic), parked) in first_parked {
@@ -58,12 +85,13 @@ impl<S: Service> StoreHost<S> {
                 asks.push(self.ask(source, topic, next, parked - 1));
             }
         }
-        futures::future::join_all(asks).await;
+        let asks = futures::stream::iter(asks).buffer_unordered(ASKS_AT_A_TIME);
+        asks.collect::<()>().await;
         self.take_parked(connection, closed).await;
         true
     }
 
-    async fn ask(&self, source: String, topic: String, from: u64, to: u64) {
+    pub(super) async fn ask(&self, source: String, topic: String, from: u64, to: u64) {
         let Some((service, stream)) = source.split_once('/') else { return };
         tracing::info!(instance = %self.instance, source, topic, from, to, "asking for what is missing");
         let wanted = Republication { stream: stream.to_owned(), topic, from, to };
@@ -77,7 +105,7 @@ impl<S: Service> StoreHost<S> {
 }
 
 /// What was taken of a stream last, and its dead letters: those wait for an operator, not for the source.
-fn standing_of((source, topic): &(String, String)) -> [Statement; 2] {
+pub(super) fn standing_of((source, topic): &Stream) -> [Statement; 2] {
     let (source, topic) = (Value::from(source.as_str()), Value::from(topic.as_str()));
     let taken = Statement::Get { table: &SEQUENCES, keys: vec![vec![source.clone(), topic.clone()]] };
     let dead = Scan {
@@ -91,17 +119,15 @@ fn standing_of((source, topic): &(String, String)) -> [Statement; 2] {
     [taken, Statement::Scan(dead)]
 }
 
-fn first_of_each_stream(rows: &[Row]) -> BTreeMap<(String, String), u64> {
-    let mut first: BTreeMap<(String, String), u64> = BTreeMap::new();
+fn file_first_of_each_stream(rows: &[Row], first: &mut BTreeMap<Stream, u64>) {
     for row in rows {
         let sequence = row[2].as_int().unsigned_abs();
         let stream = (row[0].as_text().to_owned(), row[1].as_text().to_owned());
         let known = first.entry(stream).or_insert(sequence);
         *known = (*known).min(sequence);
     }
-    first
 }
 
-fn last_taken(replies: &mut Replies) -> u64 {
+pub(super) fn last_taken(replies: &mut Replies) -> u64 {
     replies.rows().first().map_or(0, |row| row[2].as_int().unsigned_abs())
 }

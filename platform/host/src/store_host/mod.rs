@@ -11,13 +11,17 @@
 pub mod batch;
 pub mod cache;
 pub mod connection;
+mod decide;
 pub mod duties;
 pub mod effects;
 pub mod execute;
 mod fate;
 pub mod gaps;
+pub mod heads;
 pub mod inputs;
+pub mod letters;
 pub mod operations;
+pub mod panics;
 pub mod patience;
 pub mod relay;
 mod replies;
@@ -36,6 +40,7 @@ use model::Timestamp;
 use self::cache::Cache;
 use self::connection::DatabaseClock;
 use self::duties::Duties;
+use self::heads::Checks;
 use self::shutdown::Shutdown;
 use crate::ports::Ports;
 use crate::ports::store::Table;
@@ -96,6 +101,7 @@ pub struct StoreHost<S: Service> {
     pub(crate) database_clock: Cell<DatabaseClock>,
     pub(crate) duties: Duties,
     pub(crate) shutdown: Shutdown,
+    pub(crate) checks: Checks,
 }
 
 /// The tables of a service's database.
@@ -122,6 +128,7 @@ impl<S: Service> StoreHost<S> {
             database_clock: Cell::default(),
             duties: Duties::default(),
             shutdown: Shutdown::default(),
+            checks: Checks::default(),
         })
     }
 
@@ -129,6 +136,7 @@ impl<S: Service> StoreHost<S> {
     pub async fn run(self: Rc<Self>) {
         if !contracts::topics::consumed_by(S::NAME).is_empty() {
             self.spawn("inputs", self.clone().consume().boxed_local());
+            self.spawn("heads", self.clone().check_heads().boxed_local());
         }
         self.spawn("duties", self.clone().hold_duties().boxed_local());
         futures::select_biased! {

@@ -107,7 +107,7 @@ impl<S: Service> StoreHost<S> {
                 let hash = xxh3_64(request.body()) as i64;
                 let cause = format!("request/{scope}/{idempotency_key}");
                 let key = ItemKey::Http { scope, key: idempotency_key, hash };
-                let item = Item { command: Some(command), cause, key };
+                let item = Item::new(Ok(Some(command)), cause, key);
                 Admitted::Command(Waiting { item, caller: callers.add(now, respond) })
             }
         }

@@ -76,6 +76,8 @@ pub static PARKED: Table = Table {
         Column::text("event_id"),
         Column::bytes("payload"),
         Column::int("since_ms"),
+        Column::int("partition"),
+        Column::int("offset"),
     ],
     key: 3,
     serial: false,
@@ -130,7 +132,31 @@ pub static LEASES: Table = Table {
     indexes: &[],
 };
 
-/// What could not be decoded.
+/// Up to which row of a source's outbox all of a topic was taken in, when it was checked last.
+pub static CHECKED: Table = Table {
+    name: "checked_heads",
+    columns: &[Column::text("source"), Column::text("topic"), Column::int("up_to")],
+    key: 2,
+    serial: false,
+    indexes: &[],
+};
+
+/// Inputs whose decision panicked; `kept_aside` once there is a dead letter of them.
+pub static ATTEMPTS: Table = Table {
+    name: "attempts",
+    columns: &[
+        Column::text("input"),
+        Column::int("attempts"),
+        Column::text("reason"),
+        Column::int("kept_aside"),
+    ],
+    key: 1,
+    serial: false,
+    indexes: &[],
+};
+
+/// What could not be decoded, or panicked three times. Messages have their topic; timers and effects have
+/// `timers` and `effects`, their id as source, and an effect its end of validity as offset.
 pub static DEAD_LETTERS: Table = Table {
     name: "dead_letters",
     columns: &[
@@ -162,4 +188,6 @@ pub static ALL: &[&Table] = &[
     &EFFECTS,
     &LEASES,
     &DEAD_LETTERS,
+    &ATTEMPTS,
+    &CHECKED,
 ];

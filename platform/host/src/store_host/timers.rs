@@ -6,6 +6,7 @@ use model::Timestamp;
 
 use super::batch::{Item, ItemKey};
 use super::connection::Connection;
+use super::panics::caught;
 use super::tables::TIMERS;
 use super::{StoreHost, shifted};
 use crate::ports::store::{OnConflict, Role, Row, Scan, Statement, Value};
@@ -40,15 +41,12 @@ impl<S: Service> StoreHost<S> {
         let mut items = Vec::with_capacity(due.len());
         for row in due {
             let id = row[0].as_text();
-            let command = self.service.on_timer(id);
-            if command.is_none() {
+            let command = caught(|| self.service.on_timer(id));
+            if let Ok(None) = command {
                 tracing::warn!(instance = %self.instance, timer = id, "no command for this timer");
             }
-            items.push(Item {
-                command,
-                cause: format!("timer/{}/{id}", S::NAME),
-                key: ItemKey::Timer { id: id.to_owned(), sequence: row[2].as_int() },
-            });
+            let key = ItemKey::Timer { id: id.to_owned(), sequence: row[2].as_int() };
+            items.push(Item::new(command, format!("timer/{}/{id}", S::NAME), key));
         }
         for batch in self.batches_of(items) {
             self.execute(connection, batch).await;

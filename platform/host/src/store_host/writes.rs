@@ -6,13 +6,19 @@ use bytes::Bytes;
 use contracts::SCHEMA_VERSION;
 use model::Timestamp;
 
-use super::batch::{Item, ItemKey};
+use super::batch::{Item, ItemKey, Origin, message_name};
 use super::duties::Wake;
-use super::execute::StoredAnswer;
+use super::execute::{Outcome, StoredAnswer};
+use super::fate::Fate;
+use super::panics::{self, Attempts};
 use super::tables::{DEAD_LETTERS, EFFECTS, EVENTS, HEADS, INBOX, OUTBOX, PARKED, SEQUENCES, TIMERS};
 use crate::decision::{Decision, NewEffect, Outgoing, RowChange, TimerChange};
 use crate::ports::store::{OnConflict, Row, Statement, Value};
 use crate::service::{Access, StreamId};
+
+/// Where dead letters of timers and effects have their topic.
+pub const TIMER_LETTERS: &str = "timers";
+pub const EFFECT_LETTERS: &str = "effects";
 
 /// A stream's head while its lock is held.
 #[derive(Clone, Debug)]
@@ -118,40 +124,105 @@ impl Writes {
     }
 
     pub fn drop_parked<C>(&mut self, item: &Item<C>) {
-        if let ItemKey::Message { source, topic, sequence, parked: true, .. } = &item.key {
-            let key = parked_key(source, topic, *sequence);
-            self.statements.push(Statement::DeleteIf { table: &PARKED, key, expected: Vec::new() });
+        let ItemKey::Message { source, topic, sequence, origin, .. } = &item.key else { return };
+        match origin {
+            Origin::Log { .. } => {}
+            Origin::Parked { .. } => {
+                let key = parked_key(source, topic, *sequence);
+                self.statements.push(Statement::DeleteIf { table: &PARKED, key, expected: Vec::new() });
+            }
+            Origin::DeadLetter(id) => {
+                let key = vec![Value::Int(*id)];
+                self.statements.push(Statement::DeleteIf { table: &DEAD_LETTERS, key, expected: Vec::new() });
+                self.statements.push(panics::forget(&message_name(source, topic, *sequence)));
+            }
         }
     }
 
     pub fn park<C>(&mut self, item: &Item<C>) {
-        let ItemKey::Message { source, topic, sequence, payload, event_id, .. } = &item.key else {
+        let ItemKey::Message { source, topic, sequence, payload, event_id, origin } = &item.key else {
             unreachable!("only messages have predecessors")
         };
+        if let Origin::DeadLetter(_) = origin {
+            return;
+        }
+        let (partition, offset) = origin.place();
         let mut row = parked_key(source, topic, *sequence);
         row.extend([event_id.as_str().into(), payload.clone().into(), Value::Int(self.database_ms)]);
+        row.extend([Value::Int(partition.into()), Value::Int(offset)]);
         self.insert(&PARKED, row, OnConflict::DoNothing);
     }
 
     /// Keeps a record that cannot be decoded. Its stream's sequence stays, so the stream parks behind it.
     pub fn bury<C>(&mut self, item: &Item<C>) {
         let ItemKey::Dead { headers, topic, partition, offset, payload, why } = &item.key else {
-            unreachable!("only records that cannot be decoded are dead letters")
+            unreachable!("only records that cannot be decoded are buried unread")
         };
-        let (source, sequence) =
-            headers.as_ref().map_or(("", 0), |headers| (headers.source.as_str(), headers.sequence));
+        let message =
+            headers.as_ref().map_or(("", 0), |headers| (headers.source.as_str(), headers.sequence as i64));
+        self.letter(topic, (*partition, *offset), message, (why, 1), payload.clone());
+    }
+
+    /// Keeps an input that has panicked too often; a request has its answer then.
+    pub fn keep_aside<C>(&mut self, item: &Item<C>, attempts: &Attempts) -> Outcome {
+        let (reason, times) = (attempts.reason(), attempts.count);
+        match &item.key {
+            ItemKey::Http { scope, key, .. } => {
+                let answer = attempts.answer();
+                self.answer(scope, key, &answer);
+                return Outcome::Decided(Some(answer));
+            }
+            // There is a letter of it.
+            _ if attempts.is_kept_aside => {}
+            ItemKey::Message { source, topic, sequence, payload, origin, .. } => {
+                let message = (source.as_str(), *sequence as i64);
+                self.letter(topic, origin.place(), message, (&reason, times), payload.clone());
+            }
+            ItemKey::Timer { id, sequence } => {
+                self.letter(TIMER_LETTERS, (-1, -1), (id, *sequence), (&reason, times), Bytes::new());
+            }
+            ItemKey::Effect { id, payload, valid_until_ms, .. } => {
+                let place = (-1, valid_until_ms.unwrap_or(-1));
+                self.letter(EFFECT_LETTERS, place, (id, 0), (&reason, times), payload.clone());
+            }
+            ItemKey::Dead { .. } => unreachable!("what cannot be decoded is not decided"),
+        }
+        self.drop_parked(item);
+        Outcome::DeadLetter
+    }
+
+    fn letter(
+        &mut self,
+        topic: &str,
+        (partition, offset): (i32, i64),
+        (source, sequence): (&str, i64),
+        (reason, attempts): (&str, i64),
+        payload: Bytes,
+    ) {
         let row = vec![
             Value::Null,
-            topic.as_str().into(),
-            Value::Int((*partition).into()),
-            Value::Int(*offset),
+            topic.into(),
+            Value::Int(partition.into()),
+            Value::Int(offset),
             source.into(),
-            Value::Int(sequence as i64),
-            why.as_str().into(),
-            Value::Int(1),
-            payload.clone().into(),
+            Value::Int(sequence),
+            reason.into(),
+            Value::Int(attempts),
+            payload.into(),
         ];
         self.insert(&DEAD_LETTERS, row, OnConflict::Error);
+    }
+
+    /// What becomes of the count of an input that has panicked.
+    pub fn settle_attempts<C>(&mut self, item: &Item<C>, fate: &Fate) {
+        let Some(name) = item.key.name() else { return };
+        match (fate, &item.key) {
+            (Fate::KeepAside(_), ItemKey::Http { .. }) | (Fate::Take | Fate::Duplicate(_), _) => {
+                self.statements.push(panics::forget(&name));
+            }
+            (Fate::KeepAside(_), _) => self.statements.push(panics::keep_aside(&name)),
+            (Fate::KeyReused | Fate::Park | Fate::Dead, _) => {}
+        }
     }
 
     pub fn event(&mut self, stream: &StreamId, payload: Bytes, cause: &str) {

@@ -308,7 +308,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     }
 }
 
-fn list_offsets(partitions: &[TopicPartition], timestamp: i64) -> ListOffsetsRequest {
+pub(super) fn list_offsets(partitions: &[TopicPartition], timestamp: i64) -> ListOffsetsRequest {
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
     for name in partitions {
         let wanted = ListOffsetsPartition::default()
@@ -325,7 +325,10 @@ fn list_offsets(partitions: &[TopicPartition], timestamp: i64) -> ListOffsetsReq
     ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics)
 }
 
-fn offset_of(answer: &Result<ListOffsetsResponse, LinkError>, name: &TopicPartition) -> Result<i64, Failure> {
+pub(super) fn offset_of(
+    answer: &Result<ListOffsetsResponse, LinkError>,
+    name: &TopicPartition,
+) -> Result<i64, Failure> {
     let response = answer.as_ref().map_err(|error| Failure::from(*error))?;
     let topic = response.topics.iter().find(|topic| topic.name == name.topic);
     let found = topic.and_then(|topic| topic.partitions.iter().find(|p| p.partition_index == name.partition));

@@ -21,6 +21,7 @@ use super::{Backoff, Caller, Link, LinkError};
 use crate::cluster::{TopicPartition, topic_name};
 
 mod assignor;
+mod bounds;
 mod commit;
 mod config;
 mod fetching;

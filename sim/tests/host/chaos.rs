@@ -1,0 +1,95 @@
+//! Any interleaving of retries, doubled and reordered messages, deaths, pauses, stops and broken connections gives each
+//! effect once and in order. Scripts are drawn from a seed; one that fails is made shorter before it is shown.
+//!
+//! The model is what the script asks for: each request counts once, whoever repeats it; each stream's messages count
+//! in order; each timer and each effect happens once. Hosts that are broken on purpose show that the judge can see.
+
+#[path = "chaos/judge.rs"]
+mod judge;
+#[path = "chaos/script.rs"]
+mod script;
+
+use std::collections::BTreeMap;
+
+use script::{Script, Step};
+
+use crate::bench::{Bench, try_run};
+use crate::sabotage::Lie;
+
+/// What is wrong after the script, if something is.
+fn failure_of(script: &Script, lie: Option<Lie>) -> Option<String> {
+    let script = script.clone();
+    let played = try_run(2, async move |bench: Bench| {
+        bench.sabotage.lie.set(lie);
+        judge::play(&bench, &script).await
+    });
+    played.err()
+}
+
+/// The script without what it does not need to fail.
+fn shrunk(script: &Script, lie: Option<Lie>) -> (Script, String) {
+    let mut shortest = script.clone();
+    let mut why = failure_of(script, lie).expect("it failed before");
+    let mut length = shortest.steps.len() / 2;
+    while length > 0 {
+        let mut from = 0;
+        while from < shortest.steps.len() {
+            let shorter = shortest.without(from, length);
+            match failure_of(&shorter, lie) {
+                Some(failure) => (shortest, why) = (shorter, failure),
+                None => from += length,
+            }
+        }
+        length /= 2;
+    }
+    (shortest, why)
+}
+
+/// So many scripts; the first that fails, if one does.
+fn explore(seeds: std::ops::Range<u64>, lie: Option<Lie>) -> Option<(u64, Script)> {
+    seeds.map(|seed| (seed, Script::draw(seed))).find(|(_, script)| failure_of(script, lie).is_some())
+}
+
+fn cases() -> u64 {
+    std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn any_interleaving_gives_each_effect_once_and_in_order() {
+    let cases = cases();
+    let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let scripts = (0..cases).map(Script::draw);
+    scripts.flat_map(|script| script.steps).for_each(|(_, step)| *kinds.entry(step.kind()).or_default() += 1);
+    println!("{cases} scripts, {} steps: {kinds:?}", kinds.values().sum::<usize>());
+    assert_eq!(kinds.len(), Step::KINDS, "every kind of step is drawn: {kinds:?}");
+    if let Some((seed, script)) = explore(0..cases, None) {
+        let (script, why) = shrunk(&script, None);
+        panic!("seed {seed}: {why}\n{script}");
+    }
+}
+
+fn is_caught(lie: Lie) {
+    let Some((seed, script)) = explore(0..40, Some(lie)) else { panic!("{lie:?} is not noticed") };
+    let (shortest, why) = shrunk(&script, Some(lie));
+    println!(
+        "{lie:?}: seed {seed}, {} steps shrunk to {}: {why}\n{shortest}",
+        script.steps.len(),
+        shortest.steps.len()
+    );
+    assert!(shortest.steps.len() <= 6, "{shortest}");
+}
+
+#[test]
+fn a_host_that_forgets_requests_is_caught() {
+    is_caught(Lie::ForgetsRequests);
+}
+
+#[test]
+fn a_host_that_forgets_sequences_is_caught() {
+    is_caught(Lie::ForgetsSequences);
+}
+
+#[test]
+fn a_host_that_loses_messages_is_caught() {
+    is_caught(Lie::LosesMessages);
+}

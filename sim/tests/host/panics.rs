@@ -1,0 +1,155 @@
+//! Inputs that panic: counted, kept aside after the third time, and taken in when an operator says so.
+
+use serde_json::{Value, json};
+use sim::world::life::End;
+
+use crate::bench::{self, Bench, HOSTS};
+use crate::counter::POISON;
+
+const DONE: u64 = 10;
+/// Three deaths, each with a restart and a new generation of the group.
+const GIVEN_UP: u64 = 180;
+
+/// The only dead letter.
+async fn letter(bench: &Bench) -> Value {
+    let (status, letters) = bench.get_until_told("dead-letters").await;
+    assert_eq!((status, letters["deadLetters"].as_array().map(Vec::len)), (200, Some(1)), "{letters}");
+    letters["deadLetters"][0].clone()
+}
+
+async fn replay(bench: &Bench, letter: &Value) -> (u16, Value) {
+    bench.post_until_decided(&format!("dead-letters/{}/replay", letter["id"]), "-", &json!({})).await
+}
+
+#[test]
+fn a_message_that_panics_is_kept_aside_and_only_its_stream_waits() {
+    bench::run(2, async |bench: Bench| {
+        let others = ["a", "b", "c", "d", "e", "y"];
+        bench.send(&others.map(|stream| (stream, 1))).await;
+        bench.send_amounts(&[("x", 1, 1), ("x", 2, POISON), ("x", 3, 3)]).await;
+        bench.send(&others.map(|stream| (stream, 2))).await;
+        let all_but_x = || others.iter().all(|stream| bench.added(stream) == [1, 2]);
+        bench
+            .eventually(GIVEN_UP, "others flow, x stands", || {
+                all_but_x()
+                    && bench.added("x") == [1]
+                    && bench.rows("dead_letters") == 1
+                    && bench.rows("parked") == 1
+            })
+            .await;
+        assert_eq!(bench.take_panics().len(), 3);
+        let letter = letter(&bench).await;
+        assert_eq!(
+            (&letter["source"], &letter["sequence"], &letter["attempts"]),
+            (&json!("payment/x"), &json!(2), &json!(3))
+        );
+        assert!(letter["offset"].as_i64().is_some_and(|offset| offset >= 0), "{letter}");
+        assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains("poison")), "{letter}");
+
+        // It comes again through the log, and is not decided again.
+        bench.send_amounts(&[("x", 2, POISON)]).await;
+        bench.wait_us(5_000_000).await;
+        assert_eq!((bench.rows("dead_letters"), bench.take_panics().len()), (1, 0));
+
+        let (status, problem) = replay(&bench, &letter).await;
+        assert_eq!(
+            (status, &problem["title"]),
+            (409, &json!("still dead")),
+            "nobody dies of an operator's try"
+        );
+        bench.cured.set(true);
+        assert_eq!(replay(&bench, &letter).await.0, 200);
+        bench.eventually(DONE, "x flows", || bench.added("x") == [1, POISON, 3]).await;
+        assert_eq!(["dead_letters", "parked", "attempts"].map(|table| bench.rows(table)), [0; 3]);
+    });
+}
+
+#[test]
+fn a_parked_message_that_panics_is_kept_aside_too() {
+    bench::run(1, async |bench: Bench| {
+        bench.send_amounts(&[("x", 2, POISON), ("x", 3, 3)]).await;
+        bench.eventually(DONE, "both are parked", || bench.rows("parked") == 2).await;
+        bench.send(&[("x", 1), ("y", 1)]).await;
+        let given_up = || bench.rows("dead_letters") == 1 && bench.rows("parked") == 1;
+        bench.eventually(2 * GIVEN_UP, "it is kept aside", || given_up() && bench.added("y") == [1]).await;
+        bench.take_panics();
+        bench.cured.set(true);
+        assert_eq!(replay(&bench, &letter(&bench).await).await.0, 200);
+        bench.eventually(DONE, "x flows", || bench.added("x") == [1, POISON, 3]).await;
+    });
+}
+
+#[test]
+fn a_request_that_panics_has_an_answer_after_the_third_time() {
+    bench::run(2, async |bench: Bench| {
+        let poison = json!({ "name": "a", "by": POISON });
+        let (status, problem) = bench.post_until_decided("increments", "k-1", &poison).await;
+        assert_eq!((status, &problem["title"]), (500, &json!("cannot be decided")));
+        assert_eq!(bench.take_panics().len(), 3);
+        assert_eq!(bench.post_until_decided("increments", "k-1", &poison).await, (status, problem));
+        let sound = json!({ "name": "a", "by": 2 });
+        assert_eq!(bench.post_until_decided("increments", "k-2", &sound).await.0, 200);
+        assert_eq!((bench.added("a"), bench.rows("attempts")), (vec![2], 0));
+    });
+}
+
+#[test]
+fn a_timer_that_panics_is_kept_aside_and_can_be_armed_again() {
+    bench::run(2, async |bench: Bench| {
+        bench.post("ticks", "k-1", &json!({ "name": "boom", "by": 2 })).await;
+        bench.post("ticks", "k-2", &json!({ "name": "a", "by": 1 })).await;
+        bench.eventually(10 * GIVEN_UP, "it is kept aside", || bench.rows("dead_letters") == 1).await;
+        assert_eq!((bench.take_panics().len(), bench.added("a")), (3, vec![1]));
+        let letter = letter(&bench).await;
+        assert_eq!((&letter["topic"], &letter["source"]), (&json!("timers"), &json!("tick/boom")));
+        bench.cured.set(true);
+        assert_eq!(replay(&bench, &letter).await.0, 200);
+        bench.eventually(60, "it fires, and fires again", || bench.added("boom") == [1, 1]).await;
+        assert_eq!(["dead_letters", "timers", "attempts"].map(|table| bench.rows(table)), [0; 3]);
+    });
+}
+
+#[test]
+fn an_effect_whose_answer_panics_is_kept_aside_and_then_asked_about() {
+    bench::run(1, async |bench: Bench| {
+        bench.post("pings", "k-1", &json!({ "name": "boom", "by": 1 })).await;
+        bench.post_until_decided("pings", "k-2", &json!({ "name": "a", "by": 1 })).await;
+        bench.eventually(10 * GIVEN_UP, "it is kept aside", || bench.rows("dead_letters") == 1).await;
+        assert_eq!((bench.take_panics().len(), bench.added("a")), (3, vec![100]));
+        bench.cured.set(true);
+        assert_eq!(replay(&bench, &letter(&bench).await).await.0, 200);
+        bench.eventually(60, "the outcome", || bench.added("boom") == [100]).await;
+        assert_eq!(bench.outside.seen().last().map(String::as_str), Some("GET /pings/boom"));
+        assert_eq!(["dead_letters", "effects", "attempts"].map(|table| bench.rows(table)), [0; 3]);
+    });
+}
+
+#[test]
+fn two_operators_at_once_and_a_death_in_between_take_a_letter_in_once() {
+    for after_us in (0..20).map(|step| step * 200) {
+        bench::run(2, async move |bench: Bench| {
+            bench.send_amounts(&[("x", 1, POISON), ("x", 2, 2), ("x", 3, 3)]).await;
+            let given_up = || bench.rows("dead_letters") == 1 && bench.rows("parked") == 2;
+            bench.eventually(GIVEN_UP, "it is kept aside", given_up).await;
+            bench.take_panics();
+            bench.cured.set(true);
+            let letter = letter(&bench).await;
+            let death = async {
+                bench.wait_us(after_us).await;
+                bench.world.kill(HOSTS[0], 0, End::Process);
+                bench.wait_us(1_000_000).await;
+                bench.world.start(HOSTS[0], 0);
+            };
+            let (one, other, ()) =
+                futures::future::join3(replay(&bench, &letter), replay(&bench, &letter), death).await;
+            let statuses = [one.0, other.0];
+            // Who comes when it is done finds no letter any more.
+            assert!(
+                statuses.iter().all(|status| [200, 404].contains(status)),
+                "after {after_us} us: {statuses:?}"
+            );
+            bench.eventually(180, "x flows", || bench.added("x") == [POISON, 2, 3]).await;
+            assert_eq!((bench.rows("dead_letters"), bench.rows("parked")), (0, 0), "after {after_us} us");
+        });
+    }
+}
