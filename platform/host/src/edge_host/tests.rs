@@ -113,6 +113,10 @@ impl Log for World {
     fn consumer(&self, _: &str, _: &[&'static str]) -> Box<dyn LogConsumer> {
         panic!("an edge consumes nothing");
     }
+
+    fn partition_of(&self, _: &'static str, _: &[u8]) -> i32 {
+        panic!("an edge publishes nothing");
+    }
 }
 
 /// Forwards `/slow`, and answers `/keyed` once a document was fetched.

@@ -15,7 +15,7 @@ use super::batch::{Batch, Item, ItemKey};
 use super::connection::Connection;
 use super::execute::{Executed, Outcome, StoredAnswer, key_reused, lookup_statement};
 use super::operations::Operation;
-use super::patience::{Caller, Callers, RETRY_AFTER_S, store_unavailable};
+use super::patience::{Caller, Callers, RETRY_AFTER_S};
 use super::replies::Replies;
 use crate::http_api::{self, HttpAction, HttpCommand};
 use crate::ports::Incoming;
@@ -160,16 +160,17 @@ impl<S: Service> StoreHost<S> {
         let mut statements = vec![Statement::Begin(Isolation::ReadCommitted)];
         statements.extend(lookups.iter().map(lookup_statement));
         statements.push(Statement::Commit);
-        let response = match connection.run(statements).await {
-            Ok(replies) => {
-                let mut replies = Replies(replies.into_iter());
-                replies.begun();
-                let rows: Vec<LookupResult> = lookups.iter().map(|_| replies.lookup()).collect();
-                self.service.render(&request, &rows)
+        while caller.is_waiting() {
+            match connection.run(statements.clone()).await {
+                Ok(replies) => {
+                    let mut replies = Replies(replies.into_iter());
+                    replies.begun();
+                    let rows: Vec<LookupResult> = lookups.iter().map(|_| replies.lookup()).collect();
+                    caller.answer(self.service.render(&request, &rows));
+                }
+                Err(_) => connection.back_off().await,
             }
-            Err(_) => store_unavailable(),
-        };
-        caller.answer(response);
+        }
     }
 }
 

@@ -191,6 +191,10 @@ impl Log for ReversedLog {
     fn consumer(&self, group: &str, topics: &[&'static str]) -> Box<dyn LogConsumer> {
         self.0.consumer(group, topics)
     }
+
+    fn partition_of(&self, topic: &'static str, key: &[u8]) -> i32 {
+        self.0.partition_of(topic, key)
+    }
 }
 
 struct ReversedProducer(Box<dyn LogProducer>);
