@@ -23,7 +23,7 @@ use serde_json::Value;
 use sim::adapters::http::{Directory, SimHttp};
 use sim::adapters::log::SimLog;
 use sim::nodes::broker::Cluster;
-use sim::nodes::database::{Database, Disk};
+use sim::nodes::database::{self, Database, Disk};
 use sim::runner::pool::{self, Ended};
 use sim::world::clock::NodeClock;
 use sim::world::network::{Links, NodeIndex};
