@@ -34,7 +34,7 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "connection-exhaustion",
             "disk-full",
             "slow-disk",
-            "fsync-error",
+            "fsync-fails",
         ],
     ),
     (
@@ -48,6 +48,7 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "redeliver",
             "slow-fetch",
             "retention",
+            "poison",
         ],
     ),
     (

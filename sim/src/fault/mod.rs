@@ -90,3 +90,23 @@ pub fn deed(says: String, does: impl Fn(&Stage, u32) + 'static) -> Rc<dyn Deed> 
     }
     Rc::new(Said(says, does))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use invariants::{Family, family};
+
+    use super::*;
+
+    #[test]
+    fn every_action_has_a_name_of_its_own_and_a_family() {
+        let kinds = kinds();
+        let names: BTreeSet<&str> = kinds.iter().map(|kind| kind.action.name.as_str()).collect();
+        assert_eq!(names.len(), kinds.len());
+        let strangers = names.iter().filter(|name| family(name, "") == Family::Other);
+        assert_eq!(strangers.collect::<Vec<_>>(), Vec::<&&str>::new());
+        let families: BTreeSet<&str> = names.iter().map(|name| family(name, "").name()).collect();
+        assert_eq!(families.len(), Family::ALL.len());
+    }
+}

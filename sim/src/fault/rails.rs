@@ -79,6 +79,11 @@ pub fn kinds() -> Vec<Kind> {
             trouble(scene, Trouble::MessageDoubled { of, hits, after, new_key: true })
         }),
         of::<Down>("bank-down", BANK, "Nothing reaches the bank.", down),
+        of::<Often>("dedup-expired", BANK, "The bank has forgotten a UETR that it executed.", |scene| {
+            let keys: Often = scene.params();
+            trouble(scene, Trouble::DedupExpired { hits: keys.0 })
+        }),
+        of::<Down>("venue-down", VENUE, "Nothing reaches the venue, and it says nothing.", down),
         of::<EndOfDay>(
             "end-of-day",
             VENUE,

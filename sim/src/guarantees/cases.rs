@@ -109,6 +109,16 @@ pub const CASES: &[Case] = &[
               with a second order",
     },
     Case {
+        name: "order forgotten",
+        about: "`dedup-expired`",
+        family: Family::Rails,
+        when: |_| true,
+        blames: |scenario| first(scenario, "action", |fault| fault.action == "dedup-expired"),
+        may_break: &["payment_once_per_leg", "cash_conserved", "reconciled"],
+        others: Guarantee::Holds,
+        why: "a bank that has forgotten a UETR executes it again when a rail repeats it: no platform can see to that",
+    },
+    Case {
         name: "deposit told by a wrong line only",
         about: "`statement-mismatch` of a missing or wrong line, and notices that are late or lost",
         family: Family::Rails,
