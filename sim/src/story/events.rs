@@ -245,7 +245,12 @@ fn payment(event: &payment_stored::Event) -> String {
         }
         Event::WithdrawalPaid(event) => answer("paid out", event),
         Event::WithdrawalRefused(event) => answer("not paid out", event),
-        Event::StatementRead(event) => format!("statement read up to line {}", event.next_entry),
+        Event::CreditTold(event) => {
+            let source = if event.line == 0 { "a notice".to_owned() } else { format!("line {}", event.line) };
+            format!("{source} tells of {} {} for {}", event.amount, event.currency, event.bank_account)
+        }
+        Event::RefusalTold(event) => answer("told to be refused", event),
+        Event::StatementRead(event) => format!("statement settled up to line {}", event.next_entry),
         Event::BreakOpened(event) => break_opened(event),
         Event::AccountOpened(event) => opened(event),
     }

@@ -104,6 +104,8 @@ pub static ROUTES: &[Route] = &[
         Who::Participants,
         Own::Field(&["accountId"]),
     ),
+    route(Verb::Get, "/api/v1/breaks", Party::Is("payment"), Who::Operators, Own::Nothing)
+        .with(&["after", "limit"]),
     route(Verb::Post, "/api/v1/instruments", Party::Is("reference-data"), Who::Operators, Own::Nothing),
     route(Verb::Post, "/api/v1/participants", Party::Is("reference-data"), Who::Operators, Own::Nothing),
     route(Verb::Get, "/api/v1/dead-letters", Party::Named, Who::Operators, Own::Nothing).with(&["service"]),

@@ -66,6 +66,7 @@ fn every_route_goes_where_it_should_and_to_nobody_else() {
         ("GET", "/api/v1/ledger/trial-balance", ""),
         ("GET", "/api/v1/ledger/accounts/A-2", ""),
         ("POST", "/api/v1/withdrawals", r#"{"accountId":"A-1","amount":"1.00","currency":"USD"}"#),
+        ("GET", "/api/v1/breaks?limit=10", ""),
         ("POST", "/api/v1/instruments", "{}"),
         ("POST", "/api/v1/participants", "{}"),
         ("GET", "/api/v1/dead-letters?service=trade", ""),
@@ -103,6 +104,9 @@ fn every_route_goes_where_it_should_and_to_nobody_else() {
     POST /api/v1/withdrawals
       participant -> payment POST /api/v1/withdrawals
       operator    403 forbidden for participants only
+    GET /api/v1/breaks?limit=10
+      participant 403 forbidden for operators only
+      operator    -> payment GET /api/v1/breaks?limit=10
     POST /api/v1/instruments
       participant 403 forbidden for operators only
       operator    -> reference-data POST /api/v1/instruments

@@ -37,6 +37,7 @@ const API_GATEWAY: &[(&str, &str, &str, Statuses)] = &[
     ("GET /api/v1/ledger/trial-balance", "", "",                          [401, 403, 403, 200, 401, 401, 401]),
     ("GET /api/v1/ledger/accounts/{account}", "", "",                     [401, 200, 403, 200, 401, 401, 401]),
     ("POST /api/v1/withdrawals", "", WITHDRAWAL,                          [401, 200, 403, 403, 401, 401, 401]),
+    ("GET /api/v1/breaks", "", "",                                        [401, 403, 403, 200, 401, 401, 401]),
     ("POST /api/v1/instruments", "", "{}",                                [401, 403, 403, 200, 401, 401, 401]),
     ("POST /api/v1/participants", "", "{}",                               [401, 403, 403, 200, 401, 401, 401]),
     ("GET /api/v1/dead-letters", "?service=trade", "",                    [401, 403, 403, 200, 401, 401, 401]),
@@ -67,6 +68,7 @@ const SERVICES: &[(&str, &str, &str, [u16; 2])] = &[
     ("ledger",         "GET /api/v1/ledger/trial-balance", "",                                                  [200, 200]),
     ("ledger",         "GET /api/v1/ledger/accounts/{account}", "",                                             [200, 200]),
     ("payment",        "POST /api/v1/withdrawals", WITHDRAWAL,                                                  [400, 200]),
+    ("payment",        "GET /api/v1/breaks", "",                                                                [200, 200]),
     ("payment",        "POST /bank/notices", r#"{"reference":"R","account":"B-1","amount":"1.00"}"#,            [400, 200]),
 ];
 

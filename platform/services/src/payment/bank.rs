@@ -5,7 +5,7 @@
 //! | `POST /payments {uetr, debtor, creditor, amount, currency, validUntil}` | 2xx `{status, reason, reference}` |
 //! | `POST /payouts {uetr, account, amount, currency, validUntil}` | the same |
 //! | `GET /payments/{uetr}`, for both | the same, or 404 `{bankTime}` |
-//! | `GET /statement?from={lines read}&limit={n}` | 200 `{entries: [{reference, kind, uetr, creditor, amount, currency}]}` |
+//! | `GET /statement?from={lines read}&limit={n}` | 200 `{entries: [{sequence, reference, kind, uetr, creditor, amount, currency}], next}` |
 //!
 //! `status` is ISO 20022's: ACSC (executed), RJCT (refused), PDNG (pending). `validUntil` is in milliseconds,
 //! `bankTime` the same or RFC 3339. An execution is believed at once, a refusal only as the answer to a query:
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Command;
-use super::credits::Line;
+use super::statement::Statement;
 
 pub const PARTY: &str = "bank";
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,9 +87,11 @@ enum Instant {
     Text(String),
 }
 
+/// Lines are read one by one: of those that cannot be, the rest is no worse.
 #[derive(Deserialize)]
-struct Statement {
-    entries: Vec<Line>,
+struct Lines {
+    entries: Vec<serde_json::Value>,
+    next: u64,
 }
 
 impl Order {
@@ -179,11 +181,11 @@ fn statement(order: &Order, response: &Response<Bytes>) -> EffectAnswer<Command>
     let Order::Statement { from } = order else {
         panic!("an order without attempt is one for a statement: {order:?}");
     };
-    match serde_json::from_slice::<Statement>(response.body()) {
-        Ok(Statement { entries }) if response.status().is_success() => {
-            let more = entries.len() >= STATEMENT_LINES;
-            let lines = entries.into_iter().take(STATEMENT_LINES).collect();
-            EffectAnswer::Definite(Command::ReadLines { from: *from, lines, more })
+    match serde_json::from_slice::<Lines>(response.body()) {
+        Ok(Lines { entries, next }) if response.status().is_success() => {
+            let lines = entries.into_iter().filter_map(|line| serde_json::from_value(line).ok());
+            let lines = lines.take(STATEMENT_LINES).collect();
+            EffectAnswer::Definite(Command::ReadStatement(Statement { from: *from, lines, next }))
         }
         _ => EffectAnswer::Again,
     }

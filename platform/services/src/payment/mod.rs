@@ -3,26 +3,32 @@
 //! Consumes payment-instructions (settlement) and reference-data-events (whose account is which at the bank);
 //! takes withdrawals from clients and credit notices from the bank. An order goes out as an effect under the
 //! UETR of its attempt, is queried after silence, and its definite outcome is published as a payment event
-//! keyed by the participant's account. What the bank says unasked is read too: notices, hourly statements.
+//! keyed by the participant's account. What the bank says unasked is read too: notices, hourly statements. Whatever
+//! of it is taken in is answered 2xx, a contradiction as well: that is a reconciliation break, for operators.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `orders` | payments and withdrawals, attempt by attempt |
-//! | `credits` | deposits: notices and statement |
+//! | `credits` | deposits: what is told of them, and when it is believed |
+//! | `statement` | the statement, line by line |
+//! | `breaks` | reconciliation breaks, and their list |
 //! | `bank` | the bank's requests and answers |
 //!
 //! Streams: `payment/<leg>`, `withdrawal/<id>`, `credit/<bank reference>`, `statement` (how many lines are
-//! read), `account/<id>` and `bank-account/<id>` (the same opening, found from either side). Left out: cash
+//! settled), `account/<id>` and `bank-account/<id>` (the same opening, found from either side). Left out: cash
 //! balances, which are the bank's, and currencies other than the account's.
 //!
 //! Watched by `payment_once_per_leg`, `cash_conserved`, `reconciled`.
 
 mod bank;
+mod breaks;
 mod credits;
 mod orders;
+mod statement;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,17 +37,19 @@ use contracts::events::payment_stored::Event;
 use contracts::events::{AccountOpened, PaymentInstruction, reference_data_event};
 use host::ports::store::Table;
 use host::{
-    Decision, Effect, EffectAnswer, EffectCall, EffectStep, HttpAction, HttpCommand, Lookup, Problem, Reject,
-    Service, StreamId, StreamRef, View,
+    Decision, Effect, EffectAnswer, EffectCall, EffectStep, HttpAction, HttpCommand, Lookup, LookupResult,
+    Problem, Reject, Service, StreamId, StreamRef, View,
 };
 use http::{Request, Response};
 use model::{AccountId, Currency, Money, Timestamp};
 
 use self::bank::{Answered, Outcome};
-use self::credits::{Credit, Line};
+use self::credits::{Credit, Heard, Notice};
 use self::orders::{Payable, Withdrawal};
+use self::statement::Statement;
 use crate::support::{Fields, Path, body, request};
 
+pub use self::breaks::BREAKS;
 pub use self::orders::PAYMENTS;
 
 /// The service and its settings.
@@ -53,6 +61,8 @@ pub struct Payment {
     pub withdrawal_valid_for: Duration,
     /// How soon an instruction whose accounts are not known yet is looked at again.
     pub reference_retry_after: Duration,
+    /// How soon the next statement is asked for where this one left something open.
+    pub statement_again_after: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -67,27 +77,36 @@ pub enum Command {
     },
     Answered(Answered),
     Withdraw(Withdrawal),
-    TakeNotice(Credit),
-    AskStatement,
-    /// The lines of the statement after the first `from`; `more` are waiting at the bank.
-    ReadLines {
-        from: u64,
-        lines: Vec<Line>,
-        more: bool,
+    TakeNotice(Notice),
+    /// A notice has told of the refusal of an attempt of ours.
+    HearRefusal {
+        stream: StreamId,
+        attempt: u32,
+        reason: String,
     },
+    AskStatement,
+    ReadStatement(Statement),
 }
 
-/// The state of a stream, by its kind.
+/// The state of a stream.
 #[derive(Clone, Debug, Default)]
-pub enum State {
+pub struct State {
+    known: Known,
+    /// The subjects of the breaks that were opened here.
+    breaks: BTreeSet<String>,
+}
+
+/// What is known, by the kind of the stream.
+#[derive(Clone, Debug, Default)]
+enum Known {
     #[default]
-    Absent,
+    Nothing,
     /// `payment/<leg>`, `withdrawal/<id>`
     Payable(Box<Payable>),
     /// `credit/<bank reference>`
-    Credited,
-    /// `statement`
-    LinesRead(u64),
+    Credit(Box<Heard>),
+    /// `statement`: the last line up to which all are settled
+    Settled(u64),
     /// `account/<id>`, `bank-account/<id>`
     Account(AccountOpened),
 }
@@ -98,6 +117,7 @@ impl Default for Payment {
             ccp_bank_account: AccountId::ccp().to_string(),
             withdrawal_valid_for: Duration::from_secs(2 * 60 * 60),
             reference_retry_after: Duration::from_secs(1),
+            statement_again_after: Duration::from_secs(60),
         }
     }
 }
@@ -115,7 +135,7 @@ impl Service for Payment {
     type State = State;
 
     fn tables(&self) -> Vec<&'static Table> {
-        vec![&PAYMENTS]
+        vec![&PAYMENTS, &BREAKS]
     }
 
     fn streams(&self, command: &Command) -> Vec<StreamRef> {
@@ -131,20 +151,17 @@ impl Service for Payment {
                 write(stream::withdrawal(&withdrawal.id())),
                 StreamRef::read("account", &withdrawal.account),
             ],
-            Command::TakeNotice(credit) => credits::streams(credit),
+            Command::TakeNotice(notice) => credits::streams(&notice.credit).into(),
+            Command::HearRefusal { stream, .. } => vec![write(stream.clone())],
             Command::AskStatement => vec![write(stream::statement())],
-            Command::ReadLines { lines, .. } => {
-                let credits = credits::credits(lines);
-                let deposits = credits.iter().flat_map(credits::streams);
-                std::iter::once(write(stream::statement())).chain(deposits).collect()
-            }
+            Command::ReadStatement(statement) => statement.streams(),
         }
     }
 
     fn lookups(&self, command: &Command) -> Vec<Lookup> {
         match command {
-            Command::TakeNotice(credit) => credits::lookups([credit]),
-            Command::ReadLines { lines, .. } => credits::lookups(&credits::credits(lines)),
+            Command::TakeNotice(notice) => credits::lookups(notice.credit.uetr.as_deref()),
+            Command::ReadStatement(statement) => statement.lookups(),
             _ => Vec::new(),
         }
     }
@@ -161,24 +178,34 @@ impl Service for Payment {
             Command::SendLate { leg, .. } => self.send_late(leg, view),
             Command::Answered(answered) => self.answered(answered, view),
             Command::Withdraw(withdrawal) => return self.withdraw(withdrawal, view),
-            Command::TakeNotice(credit) => self.take_notice(credit, view),
+            Command::TakeNotice(notice) => self.take_notice(notice, view),
+            Command::HearRefusal { stream, attempt, reason } => {
+                self.hear_refusal(stream, *attempt, reason, view)
+            }
             Command::AskStatement => self.ask_statement(view),
-            Command::ReadLines { from, lines, more } => self.read_lines(*from, lines, *more, view),
+            Command::ReadStatement(statement) => self.read_statement(statement, view),
         })
     }
 
     fn apply(&self, state: &mut State, event: &Event) {
-        match (&mut *state, event) {
-            (State::Payable(payable), Event::Instructed(terms)) => payable.instruct(terms),
-            (_, Event::Instructed(terms)) => *state = State::Payable(Box::new(Payable::instructed(terms))),
-            (_, Event::WithdrawalRequested(requested)) => {
-                *state = State::Payable(Box::new(Payable::withdrawal(requested)));
+        let known = &mut state.known;
+        match (&mut *known, event) {
+            (_, Event::BreakOpened(opened)) => {
+                state.breaks.insert(opened.subject.clone());
             }
-            (_, Event::Deposited(_)) => *state = State::Credited,
-            (_, Event::StatementRead(read)) => *state = State::LinesRead(read.next_entry),
-            (_, Event::AccountOpened(opened)) => *state = State::Account(opened.clone()),
-            (State::Payable(payable), _) => payable.note(event),
-            (state, event) => panic!("{event:?} does not follow {state:?}"),
+            (Known::Payable(payable), Event::Instructed(terms)) => payable.instruct(terms),
+            (_, Event::Instructed(terms)) => *known = Known::Payable(Box::new(Payable::instructed(terms))),
+            (_, Event::WithdrawalRequested(requested)) => {
+                *known = Known::Payable(Box::new(Payable::withdrawal(requested)));
+            }
+            (Known::Payable(payable), _) => payable.note(event),
+            (_, Event::CreditTold(told)) => *known = Known::Credit(Box::new(Heard::Told(told.clone()))),
+            (_, Event::Deposited(deposited)) => {
+                *known = Known::Credit(Box::new(Heard::Booked(deposited.clone())));
+            }
+            (_, Event::StatementRead(read)) => *known = Known::Settled(read.next_entry),
+            (_, Event::AccountOpened(opened)) => *known = Known::Account(opened.clone()),
+            (known, event) => panic!("{event:?} does not follow {known:?}"),
         }
     }
 
@@ -212,6 +239,11 @@ impl Service for Payment {
                 let (stream, attempt) = (StreamId::named(stream), attempt.parse().ok()?);
                 Some(Command::Answered(Answered { stream, attempt, outcome }))
             }
+            "refused" => {
+                let mut parts = rest.splitn(3, '/');
+                let (attempt, reason) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
+                Some(Command::HearRefusal { stream: StreamId::named(parts.next()?), attempt, reason })
+            }
             _ => None,
         }
     }
@@ -220,9 +252,14 @@ impl Service for Payment {
         let path = Path::of(request);
         request::action(match path.parts() {
             ("POST", ["api", "v1", "withdrawals"]) => read_withdrawal(request),
+            ("GET", ["api", "v1", "breaks"]) => breaks::read(request),
             ("POST", ["bank", "notices"]) => read_notice(request),
             _ => Err(request::no_route(request)),
         })
+    }
+
+    fn render(&self, request: &Request<Bytes>, rows: &[LookupResult]) -> Response<Bytes> {
+        breaks::render(request, rows)
     }
 
     fn effect_call(&self, effect: &Effect, step: EffectStep) -> EffectCall {
@@ -248,13 +285,13 @@ impl Service for Payment {
     }
 
     fn standing_timers(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
-        vec![("statement".to_owned(), credits::next_hour(now))]
+        vec![("statement".to_owned(), statement::next_hour(now))]
     }
 }
 
 fn know_account(opened: &AccountOpened, view: &View<'_, State>) -> Decision<Event> {
     let unknown =
-        opening(opened).into_iter().filter(|(stream, _)| matches!(view.state(stream), State::Absent));
+        opening(opened).into_iter().filter(|(stream, _)| matches!(view.state(stream).known, Known::Nothing));
     unknown.fold(Decision::none(), |decision, (stream, event)| decision.event(stream, event))
 }
 
@@ -274,10 +311,12 @@ fn read_withdrawal(request: &Request<Bytes>) -> Result<HttpAction<Command>, Prob
     request::command(request, "POST /withdrawals", Command::Withdraw(withdrawal))
 }
 
-/// The bank is a client of its own.
+/// The bank is a client of its own. `status` is ACSC for the credit that a notice is of, and RJCT where it tells,
+/// of an order of ours, that it was refused (pacs.002).
 fn read_notice(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem> {
     let body = body::of(request)?;
-    let fields = Fields::of(&body, &["reference", "account", "amount", "currency", "uetr"])?;
+    let names = ["reference", "account", "amount", "currency", "uetr", "status", "reason"];
+    let fields = Fields::of(&body, &names)?;
     let reference = fields.text("reference")?;
     if !request::is_key(reference) {
         return Err(fields.bad("reference", "is not a reference"));
@@ -291,13 +330,28 @@ fn read_notice(request: &Request<Bytes>) -> Result<HttpAction<Command>, Problem>
         bank_account: fields.parsed::<AccountId>("account")?.to_string(),
         amount: amount(&fields)?,
         uetr: uetr.map(str::to_owned),
-        is_deposit: true,
     };
     Ok(HttpAction::Command(HttpCommand {
         scope: format!("{} POST /bank/notices", bank::PARTY),
         idempotency_key: request::idempotency_key(request)?.to_owned(),
-        command: Command::TakeNotice(credit),
+        command: Command::TakeNotice(Notice { refused: refused(&fields)?, credit }),
     }))
+}
+
+/// Why a notice says that an order was refused: a code of up to four letters and digits.
+fn refused(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
+    let reason = fields.optional_text("reason")?.unwrap_or_default();
+    if reason.len() > 4 || !reason.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(fields.bad("reason", "is not a status reason code"));
+    }
+    match fields.optional_text("status")? {
+        None | Some("ACSC") => Ok(None),
+        Some("RJCT") if fields.optional_text("uetr")?.is_none_or(str::is_empty) => {
+            Err(fields.bad("uetr", "names the order that was refused"))
+        }
+        Some("RJCT") => Ok(Some(reason.to_owned())),
+        Some(_) => Err(fields.bad("status", "is ACSC or RJCT")),
+    }
 }
 
 fn amount(fields: &Fields<'_>) -> Result<Money, Problem> {

@@ -1,14 +1,15 @@
 //! Payments and withdrawals: each an order to the bank with attempts, of which at most one is executed.
 //!
 //! A new attempt, and with it a new UETR, is made only after a definite refusal of the one before. Answers
-//! that contradict a known outcome open a reconciliation break and are never a transition.
+//! that contradict a known outcome open a reconciliation break and are never a transition. What the bank tells of
+//! its own accord counts where it agrees with the order: an execution is believed, a refusal (pacs.002) is noted
+//! and waits for the answer to a query, which alone is definite.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use contracts::events::payment_stored::Event;
 use contracts::events::{
-    PaymentAnswered, PaymentEvent, PaymentInstruction, PaymentOutcome, ReconciliationBreak,
-    WithdrawalRequested,
+    PaymentAnswered, PaymentEvent, PaymentInstruction, PaymentOutcome, WithdrawalRequested,
 };
 use host::ports::store::{Column, Row, Table, Value};
 use host::{Decision, NewEffect, Problem, Reject, StreamId, StreamRef, View};
@@ -17,13 +18,20 @@ use model::{AccountId, Money, PaymentLegId, Timestamp, hash_id, uetr};
 use serde_json::json;
 
 use super::bank::{Answered, Order, Outcome, Terms};
-use super::{Payment, State, stream};
+use super::{Known, Payment, State, breaks, stream};
 use crate::support::contract;
 
 /// Every UETR that the bank was given: whose attempt it is, and what is known of it.
 pub static PAYMENTS: Table = Table {
     name: "payments",
-    columns: &[Column::text("uetr"), Column::text("stream"), Column::int("attempt"), Column::text("status")],
+    columns: &[
+        Column::text("uetr"),
+        Column::text("stream"),
+        Column::int("attempt"),
+        Column::text("status"),
+        Column::text("amount"),
+        Column::text("currency"),
+    ],
     key: 1,
     serial: false,
     indexes: &[],
@@ -38,7 +46,8 @@ pub struct Payable {
     terms: PaymentInstruction,
     /// By attempt: whether it was executed.
     outcomes: BTreeMap<u32, bool>,
-    breaks: BTreeSet<String>,
+    /// Attempts of which a notice has told that they were refused, and why.
+    told_refused: BTreeMap<u32, String>,
 }
 
 /// A client's request to be paid out.
@@ -59,7 +68,7 @@ impl Withdrawal {
 
 impl Payable {
     pub fn instructed(terms: &PaymentInstruction) -> Self {
-        Self { terms: terms.clone(), outcomes: BTreeMap::new(), breaks: BTreeSet::new() }
+        Self { terms: terms.clone(), outcomes: BTreeMap::new(), told_refused: BTreeMap::new() }
     }
 
     /// A withdrawal is a payment to the outside world in a single attempt.
@@ -88,8 +97,8 @@ impl Payable {
             Event::Refused(answered) | Event::WithdrawalRefused(answered) => {
                 self.outcomes.insert(answered.attempt, false);
             }
-            Event::BreakOpened(opened) => {
-                self.breaks.insert(opened.subject.clone());
+            Event::RefusalTold(answered) => {
+                self.told_refused.insert(answered.attempt, answered.reason.clone());
             }
             other => panic!("not an event of a payment: {other:?}"),
         }
@@ -103,33 +112,59 @@ pub fn streams(leg: &str, parties: [&str; 2]) -> Vec<StreamRef> {
     std::iter::once(StreamRef::write("payment", leg)).chain(parties).collect()
 }
 
-pub fn is_settled(payment: &Row) -> bool {
-    payment[3].as_text() == EXECUTED
+/// In what a telling differs from the order that its UETR names.
+pub fn differs(payment: &Row, amount: Money) -> Option<String> {
+    let (ordered, currency) = (payment[4].as_text(), payment[5].as_text());
+    let same = ordered == contract::amount_text(amount) && currency == amount.currency().code();
+    (!same).then(|| format!("an order of {ordered} {currency}"))
+}
+
+/// The bank tells by itself that a payment of ours was executed.
+pub fn confirm(decision: Decision<Event>, payment: &Row, now: Timestamp) -> Decision<Event> {
+    if payment[3].as_text() == EXECUTED {
+        return decision;
+    }
+    decision.arm_no_later(format!("executed/{}/{}", payment[2].as_int(), payment[1].as_text()), now)
+}
+
+/// The bank tells by itself that a payment of ours was refused.
+pub fn refusal_told(
+    decision: Decision<Event>,
+    payment: &Row,
+    reason: &str,
+    now: Timestamp,
+) -> Decision<Event> {
+    if payment[3].as_text() == REFUSED {
+        return decision;
+    }
+    let (stream, attempt) = (payment[1].as_text(), payment[2].as_int());
+    decision.arm_no_later(format!("refused/{attempt}/{reason}/{stream}"), now)
 }
 
 impl Payment {
     pub(super) fn instruct(&self, terms: &PaymentInstruction, view: &View<'_, State>) -> Decision<Event> {
         let stream = stream::payment(&terms.leg_id);
-        if let State::Payable(payable) = view.state(&stream) {
+        if let Known::Payable(payable) = &view.state(&stream).known {
             let last = payable.terms.attempt;
             if terms.attempt <= last {
                 return Decision::none();
             }
             if payable.outcomes.get(&last) != Some(&false) {
                 let subject = format!("attempt {} instructed", terms.attempt);
-                return open_break(&stream, payable, subject, format!("attempt {last} is not refused"));
+                let what = (subject, format!("attempt {last} is not refused"));
+                return breaks::open(Decision::none(), &stream, what, view);
             }
         }
         let uetr = uetr_of(&terms.leg_id, terms.attempt);
-        let row = row(&uetr, &stream, terms.attempt, UNDER_WAY);
+        let row = row(&uetr, &stream, terms, UNDER_WAY);
         let instructed = Decision::none().event(stream, Event::Instructed(terms.clone())).put(&PAYMENTS, row);
         self.send(instructed, terms, view)
     }
 
     /// What was instructed before both accounts at the bank were known.
     pub(super) fn send_late(&self, leg: &str, view: &View<'_, State>) -> Decision<Event> {
-        match view.state(&stream::payment(leg)) {
-            State::Payable(payable) if !payable.outcomes.contains_key(&payable.terms.attempt) => {
+        match &view.state(&stream::payment(leg)).known {
+            Known::Payable(payable) if !payable.outcomes.contains_key(&payable.terms.attempt) => {
                 self.send(Decision::none(), &payable.terms, view)
             }
             _ => Decision::none(),
@@ -169,21 +204,46 @@ impl Payment {
 
     pub(super) fn answered(&self, answered: &Answered, view: &View<'_, State>) -> Decision<Event> {
         let Answered { stream, attempt, outcome } = answered;
-        let State::Payable(payable) = view.state(stream) else {
+        let Known::Payable(payable) = &view.state(stream).known else {
             return Decision::none();
         };
         let executed = matches!(outcome, Outcome::Executed { .. });
         match payable.outcomes.get(attempt) {
             Some(known) if *known == executed => Decision::none(),
-            None if *attempt == payable.terms.attempt => finish(stream, payable, outcome),
+            None if *attempt == payable.terms.attempt => finish(stream, payable, outcome, view),
             known => {
                 let said = if executed { "executed" } else { "refused" };
-                let detail = match known {
-                    Some(true) => "it is known as executed",
-                    Some(false) => "it is known as refused",
-                    None => "it was never instructed",
-                };
-                open_break(stream, payable, format!("attempt {attempt} {said}"), detail.to_owned())
+                let what = (format!("attempt {attempt} {said}"), as_known(known).to_owned());
+                breaks::open(Decision::none(), stream, what, view)
+            }
+        }
+    }
+
+    /// A notice has told of a refusal.
+    pub(super) fn hear_refusal(
+        &self,
+        stream: &StreamId,
+        attempt: u32,
+        reason: &str,
+        view: &View<'_, State>,
+    ) -> Decision<Event> {
+        let Known::Payable(payable) = &view.state(stream).known else {
+            return Decision::none();
+        };
+        match payable.outcomes.get(&attempt) {
+            Some(false) => Decision::none(),
+            None if attempt == payable.terms.attempt => {
+                if payable.told_refused.contains_key(&attempt) {
+                    return Decision::none();
+                }
+                let uetr = uetr_of(&payable.terms.leg_id, attempt);
+                let told = PaymentAnswered { attempt, uetr, reason: reason.to_owned() };
+                Decision::none().event(stream.clone(), Event::RefusalTold(told))
+            }
+            known => {
+                let what =
+                    (format!("attempt {attempt} refused by notice, {reason}"), as_known(known).to_owned());
+                breaks::open(Decision::none(), stream, what, view)
             }
         }
     }
@@ -205,7 +265,7 @@ impl Payment {
         };
         let stream = stream::withdrawal(&id);
         let answer = json!({ "withdrawalId": id, "status": "REQUESTED" });
-        if !matches!(view.state(&stream), State::Absent) {
+        if !matches!(view.state(&stream).known, Known::Nothing) {
             return Ok(Decision::none().answer(202, answer));
         }
         let requested = WithdrawalRequested {
@@ -218,7 +278,7 @@ impl Payment {
         let payable = Payable::withdrawal(&requested);
         let message = told(&payable, 1, PaymentOutcome::WithdrawalRequested, &requested.uetr);
         let effect = self.payout(&requested, bank_account, view.database_time);
-        let row = row(&requested.uetr, &stream, 1, UNDER_WAY);
+        let row = row(&requested.uetr, &stream, &payable.terms, UNDER_WAY);
         Ok(Decision::none()
             .event(stream.clone(), Event::WithdrawalRequested(requested))
             .publish(stream, account, "", message)
@@ -245,15 +305,20 @@ impl Payment {
         if is_ccp(account) {
             return Some(self.ccp_bank_account.clone());
         }
-        match view.state(&stream::account(account)) {
-            State::Account(opened) => Some(opened.bank_account.clone()),
+        match &view.state(&stream::account(account)).known {
+            Known::Account(opened) => Some(opened.bank_account.clone()),
             _ => None,
         }
     }
 }
 
 /// The first definite answer to the attempt that is under way.
-fn finish(stream: &StreamId, payable: &Payable, outcome: &Outcome) -> Decision<Event> {
+fn finish(
+    stream: &StreamId,
+    payable: &Payable,
+    outcome: &Outcome,
+    view: &View<'_, State>,
+) -> Decision<Event> {
     let attempt = payable.terms.attempt;
     let uetr = uetr_of(&payable.terms.leg_id, attempt);
     let (status, reference, reason) = match outcome {
@@ -273,10 +338,26 @@ fn finish(stream: &StreamId, payable: &Payable, outcome: &Outcome) -> Decision<E
         ..told(payable, attempt, told_as, &uetr)
     };
     let answered = PaymentAnswered { attempt, uetr: uetr.clone(), reason: reason.to_owned() };
-    Decision::none()
+    let decision = Decision::none()
         .event(stream.clone(), event(answered))
         .publish(stream.clone(), participant(&payable.terms), &payable.terms.trade_date, message)
-        .put(&PAYMENTS, row(&uetr, stream, attempt, status))
+        .put(&PAYMENTS, row(&uetr, stream, &payable.terms, status));
+    match payable.told_refused.get(&attempt).filter(|_| status == EXECUTED) {
+        None => decision,
+        Some(reason) => {
+            let what =
+                (format!("attempt {attempt} refused by notice, {reason}"), "it is executed".to_owned());
+            breaks::open(decision, stream, what, view)
+        }
+    }
+}
+
+fn as_known(outcome: Option<&bool>) -> &'static str {
+    match outcome {
+        Some(true) => "it is known as executed",
+        Some(false) => "it is known as refused",
+        None => "it was never instructed",
+    }
 }
 
 fn told(payable: &Payable, attempt: u32, outcome: PaymentOutcome, uetr: &str) -> PaymentEvent {
@@ -310,14 +391,13 @@ fn uetr_of(id: &str, attempt: u32) -> String {
     uetr(&leg, attempt).to_string()
 }
 
-fn row(uetr: &str, stream: &StreamId, attempt: u32, status: &str) -> Row {
-    vec![Value::text(uetr), stream.to_value(), Value::Int(attempt.into()), Value::text(status)]
-}
-
-/// Once per contradiction, however often it is repeated.
-fn open_break(stream: &StreamId, payable: &Payable, subject: String, detail: String) -> Decision<Event> {
-    if payable.breaks.contains(&subject) {
-        return Decision::none();
-    }
-    Decision::none().event(stream.clone(), Event::BreakOpened(ReconciliationBreak { subject, detail }))
+fn row(uetr: &str, stream: &StreamId, terms: &PaymentInstruction, status: &str) -> Row {
+    vec![
+        Value::text(uetr),
+        stream.to_value(),
+        Value::Int(terms.attempt.into()),
+        Value::text(status),
+        Value::text(terms.amount.as_str()),
+        Value::text(terms.currency.as_str()),
+    ]
 }

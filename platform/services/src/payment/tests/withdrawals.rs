@@ -23,7 +23,7 @@ fn a_withdrawal_is_accepted_told_and_ordered_once() {
     command  client-1 POST /withdrawals / k-1
     event    withdrawal/b44eb4… WithdrawalRequested{withdrawal_id=b44eb4… account_id=A-1 amount=25.00 currency=USD uetr=187c9f88-b2b9-41fe-be03-23a1d15b3f3a}
     publish  payment-events #1 from withdrawal/b44eb4… key A-1 date - PaymentEvent{outcome=WithdrawalRequested leg_id=b44eb4… uetr=187c9f88-b2b9-41fe-be03-23a1d15b3f3a debtor=A-1 creditor=WORLD amount=25.00 currency=USD attempt=1}
-    put      payments 187c9f88-b2b9-41fe-be03-23a1d15b3f3a | withdrawal/b44eb4… | 1 | UNDER_WAY
+    put      payments 187c9f88-b2b9-41fe-be03-23a1d15b3f3a | withdrawal/b44eb4… | 1 | UNDER_WAY | 25.00 | USD
     effect   withdrawal/b44eb4… until 2026-03-10T00:00:00Z
     answer   202 {"status":"REQUESTED","withdrawalId":"b44eb4…"}
     "#);
@@ -42,7 +42,7 @@ fn the_bank_pays_it() {
     assert_snapshot!(bench.effect_answer(&effect(), Send, 200, EXECUTED), @r"
     event    withdrawal/b44eb4… WithdrawalPaid{attempt=1 uetr=187c9f88-b2b9-41fe-be03-23a1d15b3f3a}
     publish  payment-events #2 from withdrawal/b44eb4… key A-1 date - PaymentEvent{outcome=WithdrawalPaid leg_id=b44eb4… uetr=187c9f88-b2b9-41fe-be03-23a1d15b3f3a debtor=A-1 creditor=WORLD amount=25.00 currency=USD attempt=1 bank_reference=B-17}
-    put      payments 187c9f88-b2b9-41fe-be03-23a1d15b3f3a | withdrawal/b44eb4… | 1 | EXECUTED
+    put      payments 187c9f88-b2b9-41fe-be03-23a1d15b3f3a | withdrawal/b44eb4… | 1 | EXECUTED | 25.00 | USD
     ");
 }
 
@@ -54,7 +54,7 @@ fn the_bank_refuses_it() {
     assert_snapshot!(bench.effect_answer(&effect(), Query, 200, REFUSED), @r"
     event    withdrawal/b44eb4… WithdrawalRefused{attempt=1 uetr=187c9f88-b2b9-41fe-be03-23a1d15b3f3a reason=AM04}
     publish  payment-events #2 from withdrawal/b44eb4… key A-1 date - PaymentEvent{outcome=WithdrawalRefused leg_id=b44eb4… uetr=187c9f88-b2b9-41fe-be03-23a1d15b3f3a debtor=A-1 creditor=WORLD amount=25.00 currency=USD attempt=1 reason=AM04}
-    put      payments 187c9f88-b2b9-41fe-be03-23a1d15b3f3a | withdrawal/b44eb4… | 1 | REFUSED
+    put      payments 187c9f88-b2b9-41fe-be03-23a1d15b3f3a | withdrawal/b44eb4… | 1 | REFUSED | 25.00 | USD
     ");
     let executed = format!("executed/1/{}", effect());
     assert!(bench.timer(&executed).contains("BreakOpened"), "a withdrawal that was refused stays refused");
