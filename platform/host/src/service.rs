@@ -264,6 +264,11 @@ pub trait Service: 'static {
         panic!("{} has no effects", Self::NAME)
     }
 
+    /// The receiver of an effect's calls, where a party has several that fail alone: none holds up the others.
+    fn effect_lane(&self, _effect: &Effect) -> Option<String> {
+        None
+    }
+
     /// What the response to such a call means.
     fn effect_answer(
         &self,

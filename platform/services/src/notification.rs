@@ -3,7 +3,7 @@
 //! Consumes trade-rejected, settlement-completed and settlement-failed (final ones), and whose accounts are
 //! whose from reference-data-events. One stream per outcome, `notice/<topic>/<trade>`, holds the notices of
 //! both parties; a channel gets one notice of it, so a participant on both sides is told once. Each notice is
-//! an effect that is posted until a webhook answers 2xx. An account that is not known here, as of a trade
+//! an effect that is posted until a webhook answers 2xx; a receiver that is silent holds up nobody else's. An account that is not known here, as of a trade
 //! that was rejected for it, is told to the operator.
 //!
 //! Left out: notices of payments, preferences, digests. Watched by `notified_once_after_commit`.
@@ -165,6 +165,11 @@ impl Service for Notification {
             .body(Bytes::from(body.to_string()))
             .expect("ids of participants are plain ASCII");
         EffectCall { party: PARTY, request, timeout: TIMEOUT }
+    }
+
+    /// A participant's receiver.
+    fn effect_lane(&self, effect: &Effect) -> Option<String> {
+        Some(Notice::of(effect).participant)
     }
 
     fn effect_answer(
@@ -329,6 +334,8 @@ mod tests {
         effect   settlement-completed/T-1//w/2
         ");
         assert_eq!(bench.message(settled("A-1", "A-2")), "nothing\n");
+        let lanes = ["settlement-completed/T-1//w/1", "settlement-completed/T-1//w/2"];
+        assert_eq!(lanes.map(|id| bench.lane(id)), ["P-1", "P-2"].map(|lane| Some(lane.to_owned())));
         assert_snapshot!(bench.effect_calls(Send), @r#"
         settlement-completed/T-1//w/1: webhooks POST /hooks/P-1 {"channel":"/w/1","eventId":"settlement-completed/T-1","kind":"SETTLED","tradeId":"T-1"}
         settlement-completed/T-1//w/2: webhooks POST /hooks/P-2 {"channel":"/w/2","eventId":"settlement-completed/T-1","kind":"SETTLED","tradeId":"T-1"}

@@ -184,6 +184,11 @@ impl<S: Service> Bench<S> {
         self.service.effect_can_be_queried(&self.pending_effect(id))
     }
 
+    /// The receiver of an effect, where its party has several.
+    pub fn lane(&self, id: &str) -> Option<String> {
+        self.service.effect_lane(&self.pending_effect(id))
+    }
+
     fn pending_effect(&self, id: &str) -> Effect {
         self.effects.get(id).unwrap_or_else(|| panic!("no effect {id} is pending")).clone()
     }

@@ -97,7 +97,12 @@ pub fn kinds() -> Vec<Kind> {
             keys_rotated,
         ),
         of::<Down>("identity-down", &["identity"], "Nothing reaches the identity provider.", down),
-        of::<Down>("webhook-down", &["webhooks"], "Nothing reaches the receivers.", down),
+        of::<ReceiversDown>(
+            "webhook-down",
+            &["webhooks"],
+            "Nothing reaches the receivers, or one of them.",
+            receivers_down,
+        ),
         of::<WebhookError>("webhook-error", &["webhooks"], "Receivers answer with an error.", webhook_error),
     ]
 }
@@ -226,6 +231,19 @@ impl FromTable for Down {
     }
 }
 
+struct ReceiversDown {
+    down: Down,
+    participant: Option<String>,
+}
+
+impl FromTable for ReceiversDown {
+    fn read(table: &mut Table<'_>) -> Self {
+        let down = Down::read(table);
+        let about = "The participant whose receiver it is, such as `P01`; without it all.";
+        Self { down, participant: table.optional("participant", about, scenario::read::Text) }
+    }
+}
+
 struct EndOfDay {
     how: &'static str,
     by: TimeSpan,
@@ -308,6 +326,20 @@ fn down(scene: &mut Scene<'_>) -> Drawn {
     let keys: Down = scene.params();
     let how = if keys.how == "unavailable" { Outage::Unavailable } else { Outage::Silent };
     trouble(scene, Trouble::Down { how })
+}
+
+fn receivers_down(scene: &mut Scene<'_>) -> Drawn {
+    let ReceiversDown { down: Down { how }, participant } = scene.params();
+    let Some(participant) = participant else { return down(scene) };
+    let of = Requests::Under(outside::webhooks::path(&participant));
+    let hits = Hits::ALL;
+    trouble(
+        scene,
+        match how {
+            "unavailable" => Trouble::Error { of, hits, status: 503, done: false },
+            _ => Trouble::RequestLost { of, hits },
+        },
+    )
 }
 
 fn end_of_day(scene: &mut Scene<'_>) -> Drawn {

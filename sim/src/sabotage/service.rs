@@ -141,6 +141,10 @@ impl<S: Service> Service for Sabotaged<S> {
         self.service.effect_expired(effect)
     }
 
+    fn effect_lane(&self, effect: &Effect) -> Option<String> {
+        self.service.effect_lane(effect)
+    }
+
     fn effect_can_be_queried(&self, effect: &Effect) -> bool {
         self.service.effect_can_be_queried(effect)
     }

@@ -2,8 +2,8 @@
 //!
 //! Silence is an outcome of its own: an effect that can be queried is queried, never sent under a new key;
 //! "not found" by the other party's clock past `valid_until` is the only definite negative besides a refusal.
+//! Receivers that fail alone have lanes of their own (`lanes`).
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use model::Timestamp;
 
 use super::batch::{Item, ItemKey};
 use super::connection::Connection;
+use super::lanes::{InFlight, Turn};
 use super::panics::caught;
 use super::tables::EFFECTS;
 use super::{StoreHost, later, shifted};
@@ -39,6 +40,15 @@ struct Called {
     result: Result<Result<Response<Bytes>, HttpError>, String>,
 }
 
+/// What else became of due effects when calls were started.
+#[derive(Default)]
+struct Started {
+    /// Their rows' next tries.
+    held: Vec<Statement>,
+    /// Some wait for calls in their lanes to come back.
+    waits: bool,
+}
+
 /// What to do about an effect after a call.
 enum Next<C> {
     Decide(C),
@@ -50,16 +60,24 @@ impl<S: Service> StoreHost<S> {
     pub(crate) async fn run_effects(self: &Rc<Self>) {
         let mut connection = Connection::new(self.ports.clone(), Role::Primary);
         let mut calls: FuturesUnordered<LocalBoxFuture<'_, Called>> = FuturesUnordered::new();
-        let mut in_flight = BTreeSet::new();
+        let mut in_flight = InFlight::default();
+        let mut page = self.settings.effects_in_flight;
         loop {
             let ends = self.shutdown.is_asked();
             let now = self.database_now();
             // Those whose call is out are among the due: so many rows show enough others.
-            let statements = [due_effects(Some(now), self.settings.effects_in_flight), next_effect(now)];
+            let statements = [due_effects(Some(now), page), next_effect(now)];
             let Some(mut replies) = self.on_duty(&mut connection, &statements).await else { return };
             let (due, next) = (replies.rows(), replies.rows());
             if !ends {
-                self.start_calls(&due, &mut in_flight, &mut calls);
+                let started = self.start_calls(&due, &mut in_flight, &mut calls);
+                if !started.held.is_empty() && self.on_duty(&mut connection, &started.held).await.is_none() {
+                    return;
+                }
+                let looked_at = std::mem::replace(&mut page, self.next_page(started.waits));
+                if !started.held.is_empty() || page > looked_at {
+                    continue;
+                }
             }
             if calls.is_empty() {
                 if ends {
@@ -89,21 +107,32 @@ impl<S: Service> StoreHost<S> {
         }
     }
 
+    /// Behind those that wait for their lanes others are looked for.
+    fn next_page(&self, some_wait: bool) -> usize {
+        if some_wait { self.settings.page_size } else { self.settings.effects_in_flight }
+    }
+
     fn start_calls<'a>(
         self: &'a Rc<Self>,
         due: &[Row],
-        in_flight: &mut BTreeSet<String>,
+        in_flight: &mut InFlight,
         calls: &mut FuturesUnordered<LocalBoxFuture<'a, Called>>,
-    ) {
+    ) -> Started {
+        let mut started = Started::default();
         for row in due {
             if calls.len() >= self.settings.effects_in_flight || !self.lease_stands() {
-                return;
+                break;
             }
-            if in_flight.insert(row[0].as_text().to_owned()) {
-                let stored = self.still_valid(Stored::from_row(row));
-                calls.push(self.call(stored).boxed_local());
+            let stored = Stored::from_row(row);
+            let lane = self.service.effect_lane(&stored.effect);
+            match in_flight.turn(&stored.effect.id, lane, self.settings.effects_in_flight_per_lane) {
+                Turn::Starts => calls.push(self.call(self.still_valid(stored)).boxed_local()),
+                Turn::IsOut => {}
+                Turn::Waits => started.waits = true,
+                Turn::Held => started.held.push(self.hold(&stored)),
             }
         }
+        started
     }
 
     /// What may no longer be sent is asked about: only the other party's clock makes the end definite.
@@ -134,15 +163,12 @@ impl<S: Service> StoreHost<S> {
         called
     }
 
-    async fn take_in(
-        &self,
-        connection: &mut Connection,
-        called: Vec<Called>,
-        in_flight: &mut BTreeSet<String>,
-    ) {
+    async fn take_in(&self, connection: &mut Connection, called: Vec<Called>, in_flight: &mut InFlight) {
         let (mut items, mut delayed) = (Vec::new(), Vec::new());
         for Called { stored, result } in called {
-            in_flight.remove(&stored.effect.id);
+            let lane = self.service.effect_lane(&stored.effect);
+            let answered = matches!(&result, Ok(Ok(_)));
+            in_flight.back(&stored.effect.id, lane.as_deref(), answered);
             let command = match result.and_then(|result| caught(|| self.judge(&stored, result))) {
                 Ok(Next::Later(step)) => {
                     delayed.push(self.postpone(&stored, step));
@@ -190,16 +216,23 @@ impl<S: Service> StoreHost<S> {
     fn postpone(&self, stored: &Stored, step: EffectStep) -> Statement {
         let (first, longest) = BACK_OFF_MS;
         let pause = (first << stored.tries.clamp(0, 10)).min(longest);
-        let next = later(self.database_now(), pause);
+        let step = Value::Int(if step == EffectStep::Query { 1 } else { 0 });
+        self.next_try(stored, pause, vec![(3, step), (4, Value::Int(stored.tries + 1))])
+    }
+
+    /// Its lane is silent. That is no try.
+    fn hold(&self, stored: &Stored) -> Statement {
+        self.next_try(stored, BACK_OFF_MS.1, Vec::new())
+    }
+
+    fn next_try(&self, stored: &Stored, pause_ms: u64, mut set: Vec<(usize, Value)>) -> Statement {
+        let next = later(self.database_now(), pause_ms);
+        set.push((5, Value::Int(next.as_millisecond())));
         Statement::UpdateIf {
             table: &EFFECTS,
             key: vec![stored.effect.id.as_str().into()],
             expected: vec![(4, Value::Int(stored.tries))],
-            set: vec![
-                (3, Value::Int(if step == EffectStep::Query { 1 } else { 0 })),
-                (4, Value::Int(stored.tries + 1)),
-                (5, Value::Int(next.as_millisecond())),
-            ],
+            set,
         }
     }
 

@@ -19,6 +19,7 @@ mod fate;
 pub mod gaps;
 pub mod heads;
 pub mod inputs;
+mod lanes;
 pub mod letters;
 pub mod operations;
 pub mod panics;
@@ -55,6 +56,8 @@ pub struct HostSettings {
     pub page_size: usize,
     /// Most calls to outside parties at a time.
     pub effects_in_flight: usize,
+    /// Most of them to one receiver, where a party has several.
+    pub effects_in_flight_per_lane: usize,
     /// Fallback scan where no wake-up came.
     pub scan_every_ms: u64,
     /// States per cache generation.
@@ -67,6 +70,7 @@ impl Default for HostSettings {
             batch_size: 100,
             page_size: 500,
             effects_in_flight: 64,
+            effects_in_flight_per_lane: 8,
             scan_every_ms: 60_000,
             cache_size: 20_000,
         }
