@@ -118,20 +118,6 @@ pub const CASES: &[Case] = &[
         others: Guarantee::Holds,
         why: "a bank that has forgotten a UETR executes it again when a rail repeats it: no platform can see to that",
     },
-    Case {
-        name: "deposit told by a wrong line only",
-        about: "`statement-mismatch` of a missing or wrong line, and notices that are late or lost",
-        family: Family::Rails,
-        when: |_| true,
-        blames: |scenario| {
-            let silent = ["notice-late", "notice-lost", "bank-down"];
-            let unheard = scenario.faults.iter().any(|fault| silent.contains(&fault.action.as_str()));
-            first(scenario, "how", misstates).filter(|_| unheard)
-        },
-        may_break: &["cash_conserved", "reconciled"],
-        others: Guarantee::Holds,
-        why: "of a deposit whose notice did not come the platform knows only the statement, and believes it",
-    },
 ];
 
 /// The path of a key of the first fault that is so.
@@ -189,11 +175,6 @@ fn drifts_ahead(fault: &FaultSpec) -> bool {
 
 fn is_of_database_clock(fault: &FaultSpec) -> bool {
     family(&fault.action, "") == Family::Clocks && server(fault).is_some()
-}
-
-/// A line that comes twice has one reference, by which it is known.
-fn misstates(fault: &FaultSpec) -> bool {
-    fault.action == "statement-mismatch" && word(fault, "how").as_deref() != Some("doubled")
 }
 
 #[cfg(test)]
