@@ -29,12 +29,14 @@ fn store() -> Vec<Habit> {
         Habit::of::<Nothing>("unknown-taken-for-committed", "Takes silence for a commit.", STORED),
         Habit::of::<Nothing>("stream-by-stream", "Stores each stream in a transaction of its own.", STORED),
         Habit::of::<Nothing>("position-first", "Commits the input position before its effects.", STORED),
+        Habit::of::<Nothing>("position-unwritten", "Never writes its input position down.", STORED),
         Habit::of::<Nothing>(
             "last-writer-wins",
             "Writes streams unlocked, whatever they hold by now.",
             STORED,
         ),
         Habit::of::<Nothing>("reads-unlocked", "Does not lock streams that are only read.", STORED),
+        Habit::of::<Nothing>("replica-read", "Reads states from the standby.", STORED),
         Habit::of::<Nothing>("inbox-forgotten", "Takes each input for a new one.", STORED),
         Habit::of::<Nothing>(
             "outbox-cursor",
@@ -68,6 +70,7 @@ fn rules() -> Vec<Habit> {
     let of_any = [
         Habit::of::<Strikes>("message-swallowed", "Takes a message in and does nothing about it.", STORED),
         Habit::of::<Strikes>("state-forgotten", "Decides as if nothing had happened before.", STORED),
+        Habit::of::<Cached>("state-cached", "Remembers what happened in a cache only.", STORED),
         Habit::of::<Strikes>("panic", "Panics on commands that nobody had thought of.", STORED),
     ];
     of_any.into_iter().chain(trading_rules()).chain(settlement_rules()).collect()
@@ -110,6 +113,7 @@ fn settlement_rules() -> Vec<Habit> {
         Habit::of::<Nothing>("batch-closed-again", "Closes each batch twice.", settlement),
         Habit::of::<Nothing>("carries-to-tomorrow", "Carries to the next day, open or not.", settlement),
         Habit::of::<Strikes>("refusal-taken-for-payment", "Delivers where payment was refused.", settlement),
+        Habit::of::<Strikes>("cash-kept", "Keeps the cash of trades that fail.", settlement),
         Habit::of::<Nothing>("seal-ignored", "Starts batches with instructions missing.", settlement),
         Habit::of::<Strikes>("ordered-twice", "Orders each payment under two UETRs.", payment),
         Habit::of::<Strikes>("leg-dropped", "Books entries with a leg missing.", ledger),

@@ -142,12 +142,16 @@ pub struct KeyPerTry {
 impl Caller for KeyPerTry {
     fn asks(&self, _: &str, mut request: Request<Bytes>) -> Request<Bytes> {
         self.tries.set(self.tries.get() + 1);
-        let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
-        if let Some(key) = key.map(|key| format!("{key}-{}", self.tries.get())) {
-            let key = HeaderValue::from_str(&key).expect("a header with a number");
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        }
+        rekey(&mut request, |key| format!("{key}-{}", self.tries.get()));
         request
+    }
+}
+
+fn rekey(request: &mut Request<Bytes>, change: impl FnOnce(&str) -> String) {
+    let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok()).map(change);
+    if let Some(key) = key {
+        let key = HeaderValue::from_str(&key).expect("a part of a header, or one with a number");
+        request.headers_mut().insert(IDEMPOTENCY_KEY, key);
     }
 }
 
@@ -159,11 +163,7 @@ const KEPT: usize = 1;
 
 impl Caller for KeyCut {
     fn asks(&self, _: &str, mut request: Request<Bytes>) -> Request<Bytes> {
-        let key = request.headers().get(IDEMPOTENCY_KEY).and_then(|key| key.to_str().ok());
-        if let Some(key) = key.map(|key| key[key.len().saturating_sub(KEPT)..].to_owned()) {
-            let key = HeaderValue::from_str(&key).expect("a part of a header");
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        }
+        rekey(&mut request, |key| key[key.len().saturating_sub(KEPT)..].to_owned());
         request
     }
 }

@@ -5,12 +5,14 @@
 //! | `store` | how the statements of a session are edited |
 //! | `transactions` | commits, locks, positions |
 //! | `inbox` | what came before |
+//! | `replica` | where states are read |
 //! | `outbox` | what is told to others, and when |
 //! | `calls` | requests and answers |
 
 mod calls;
 mod inbox;
 mod outbox;
+mod replica;
 mod store;
 mod transactions;
 
@@ -34,6 +36,7 @@ pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> P
         }
         "stream-by-stream" => edited(ports, transactions::stream_by_stream),
         "position-first" => edited(ports, transactions::position_first),
+        "position-unwritten" => edited(ports, transactions::position_unwritten),
         "last-writer-wins" => edited(ports, transactions::last_writer_wins),
         "reads-unlocked" => edited(ports, transactions::reads_unlocked),
         "inbox-forgotten" => edited(ports, inbox::forgotten),
@@ -51,6 +54,7 @@ pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> P
             let http = ports.http.clone();
             sessions(ports, move |inner| Box::new(Hasty { inner, tell: ByNotice { http: http.clone() } }))
         }
+        "replica-read" => replica::read(ports),
         "any-answer-is-paid" => calls::through(ports, calls::AnyAnswerIsPaid),
         "uetr-per-try" => calls::through(ports, calls::UetrPerTry::default()),
         "lines-are-news" => calls::through(ports, calls::LinesAreNews),

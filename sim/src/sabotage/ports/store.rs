@@ -81,3 +81,51 @@ pub async fn run_edited(
     }
     Ok(told)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use host::ports::store::Isolation;
+
+    use super::*;
+
+    /// Answers each statement with its place.
+    #[derive(Default)]
+    struct Counts {
+        sent: Vec<String>,
+    }
+
+    #[async_trait(?Send)]
+    impl Session for Counts {
+        async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
+            let places = 0..statements.len() as u64;
+            self.sent.extend(statements.iter().map(|statement| format!("{statement:?}")));
+            Ok(places.map(Reply::Changed).collect())
+        }
+
+        async fn notified(&mut self) -> Result<&'static str, StoreError> {
+            Err(StoreError::Lost)
+        }
+    }
+
+    #[test]
+    fn replies_are_those_that_were_asked_for() {
+        let mut session = Counts::default();
+        let begin = || Statement::Begin(Isolation::ReadCommitted);
+        let edits = vec![
+            Edit::Send(begin()),
+            Edit::KeepBack(Reply::Count(7)),
+            Edit::Behind(vec![Statement::Commit, begin()], Statement::Rollback),
+            Edit::Gloss(Statement::Commit, Reply::Committed),
+        ];
+        let replies = run_edited(&mut session, edits).now_or_never().expect("nothing waits");
+        let expected = vec![Reply::Changed(0), Reply::Count(7), Reply::Changed(3), Reply::Committed];
+        assert_eq!(replies, Ok(expected));
+        assert_eq!(
+            session.sent.join(" "),
+            "Begin(ReadCommitted) Commit Begin(ReadCommitted) Rollback Commit"
+        );
+        let kept = run_edited(&mut session, vec![Edit::KeepBack(Reply::Committed)]).now_or_never();
+        assert_eq!((kept, session.sent.len()), (Some(Ok(vec![Reply::Committed])), 5));
+    }
+}

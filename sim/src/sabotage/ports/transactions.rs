@@ -1,8 +1,8 @@
 //! Transactions, done wrong: committed late, apart, without their locks, or not at all.
 
 use async_trait::async_trait;
-use host::ports::store::{Isolation, OnConflict, Reply, Session, Statement, StoreError, Table};
-use host::store_host::tables::{EVENTS, HEADS, INPUTS};
+use host::ports::store::{Isolation, LockMode, OnConflict, Reply, Session, Statement, StoreError, Table};
+use host::store_host::tables::{EVENTS, HEADS, INBOX, INPUTS};
 
 use super::store::{Edit, run_edited};
 use crate::sabotage::Odds;
@@ -24,7 +24,12 @@ fn stream_of_event(statement: &Statement) -> Option<&str> {
     }
 }
 
-/// Says that a commit has happened, and sends it with what comes next.
+/// The answer to a request, in the transaction of its decision.
+fn stores_an_answer(statement: &Statement) -> bool {
+    matches!(statement, Statement::UpdateIf { table, .. } if is(table, &INBOX))
+}
+
+/// Says that the commit of an answer has happened, and sends it with what comes next.
 pub struct Unheard {
     inner: Box<dyn Session>,
     owed: bool,
@@ -40,8 +45,9 @@ impl Unheard {
 impl Session for Unheard {
     async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
         let mut owed = std::mem::take(&mut self.owed);
+        let answers = statements.iter().any(stores_an_answer);
         let edits = statements.into_iter().map(|statement| match statement {
-            Statement::Commit => {
+            Statement::Commit if answers => {
                 owed = true;
                 Edit::KeepBack(Reply::Committed)
             }
@@ -131,6 +137,20 @@ pub fn position_first(statements: Vec<Statement>) -> Vec<Edit> {
     edits.collect()
 }
 
+/// The input position is known to the process only: another one begins where the log does.
+pub fn position_unwritten(statements: Vec<Statement>) -> Vec<Edit> {
+    let next = INPUTS.column("next");
+    let edits = statements.into_iter().map(|statement| match &statement {
+        Statement::UpdateIf { table, set, .. }
+            if is(table, &INPUTS) && set.iter().any(|(column, _)| *column == next) =>
+        {
+            Edit::KeepBack(Reply::Changed(1))
+        }
+        _ => Edit::Send(statement),
+    });
+    edits.collect()
+}
+
 /// Streams are read without a lock, and written whatever has happened meanwhile.
 pub fn last_writer_wins(statements: Vec<Statement>) -> Vec<Edit> {
     let edits = statements.into_iter().map(|statement| match statement {
@@ -148,9 +168,8 @@ pub fn last_writer_wins(statements: Vec<Statement>) -> Vec<Edit> {
 
 /// Streams that are only read are not locked.
 pub fn reads_unlocked(statements: Vec<Statement>) -> Vec<Edit> {
-    use host::ports::store::LockMode::Share;
     let edits = statements.into_iter().map(|statement| match statement {
-        Statement::Lock { table, keys, mode: Share, .. } if is(table, &HEADS) => {
+        Statement::Lock { table, keys, mode: LockMode::Share, .. } if is(table, &HEADS) => {
             Statement::Get { table, keys }
         }
         other => other,

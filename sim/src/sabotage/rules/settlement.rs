@@ -5,7 +5,7 @@ use std::time::Duration;
 use contracts::Message;
 use contracts::events::settlement_stored::Event;
 use contracts::events::{
-    AttemptStep, DeliveryAction, DeliveryRequest, PaymentOutcome, Settled, SettlementCompleted, Trade,
+    AttemptStep, DeliveryAction, DeliveryRequest, Failed, PaymentOutcome, Settled, SettlementCompleted, Trade,
 };
 use host::{LookupResult, StreamId, TimerChange};
 use model::{Calendar, Date, Time, Timestamp};
@@ -29,6 +29,7 @@ impl Sabotable for Settlement {
             "batch-closed-again" => Box::new(BatchClosedAgain),
             "carries-to-tomorrow" => Box::new(CarriesToTomorrow),
             "refusal-taken-for-payment" => Box::new(RefusalTakenForPayment(odds(habit))),
+            "cash-kept" => Box::new(CashKept(odds(habit))),
             "seal-ignored" => Box::new(SealIgnored),
             _ => return None,
         })
@@ -281,21 +282,48 @@ impl Rule<Settlement> for CarriesToTomorrow {
     }
 }
 
-/// Takes the bank's refusal of the buyer's payment for its execution.
+/// Takes the bank's refusal of a payment for its execution.
 struct RefusalTakenForPayment(Odds);
 
 impl Rule<Settlement> for RefusalTakenForPayment {
     fn hears(&self, message: Message) -> Option<Message> {
         Some(match message {
             Message::PaymentEvent(mut told)
-                if told.outcome() == PaymentOutcome::Refused
-                    && told.leg_id.ends_with("/buyer")
-                    && self.0.strike(&told.leg_id) =>
+                if told.outcome() == PaymentOutcome::Refused && self.0.strike(&told.leg_id) =>
             {
                 told.outcome = PaymentOutcome::Confirmed.into();
                 told.into()
             }
             other => other,
+        })
+    }
+}
+
+/// Lets a trade fail without returning what its buyer has paid.
+struct CashKept(Odds);
+
+impl Rule<Settlement> for CashKept {
+    fn decides(
+        &self,
+        _: &Command,
+        sight: &Sight<Settlement>,
+        decided: Decided<Settlement>,
+    ) -> Decided<Settlement> {
+        changed::<Settlement>(decided, |mut decision| {
+            let returns = |event: &Event| matches!(event, Event::PaymentInstructed(leg) if leg.leg_id.ends_with("/return"));
+            let found = decision.events.iter().find(|(_, event)| returns(event));
+            let Some((stream, State::Unit(unit))) =
+                found.map(|(stream, _)| (stream.clone(), sight.state(stream)))
+            else {
+                return decision;
+            };
+            if !self.0.strike(&unit.trade.trade_id) {
+                return decision;
+            }
+            let (batch, reason) = (unit.batch.to_string(), "the seller could not be paid".to_owned());
+            decision.events.retain(|(_, event)| !returns(event));
+            decision.messages.retain(|told| !matches!(told.message, Message::PaymentInstruction(_)));
+            decision.event(stream, Event::Failed(Failed { batch, reason }))
         })
     }
 }
