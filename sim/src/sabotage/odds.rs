@@ -38,7 +38,7 @@ mod tests {
     fn as_many_are_struck_as_the_odds_say_and_the_same_ones_again() {
         let odds = Odds { salt: 7, ppm: 100_000 };
         let struck =
-            |odds: Odds| (0..10_000).filter(|thing| odds.strike(&format!("T-{thing}"))).collect::<Vec<_>>();
+            |odds: Odds| (0..10_000).filter(|thing| odds.strike(format!("T-{thing}"))).collect::<Vec<_>>();
         let first = struck(odds);
         assert!((800..1_200).contains(&first.len()), "{}", first.len());
         assert_eq!(struck(odds), first);

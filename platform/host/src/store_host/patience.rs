@@ -48,7 +48,7 @@ impl Callers {
     }
 
     /// When the next of those who still wait has waited long enough.
-    pub fn next(&mut self) -> Option<Timestamp> {
+    pub fn next_due(&mut self) -> Option<Timestamp> {
         while self.0.front().is_some_and(|(_, caller)| !caller.is_waiting()) {
             self.0.pop_front();
         }
@@ -57,7 +57,7 @@ impl Callers {
 
     /// Tells those who have waited long enough.
     pub fn dismiss(&mut self, now: Timestamp) {
-        while self.next().is_some_and(|until| until <= now) {
+        while self.next_due().is_some_and(|until| until <= now) {
             if let Some((_, caller)) = self.0.pop_front() {
                 caller.answer(store_unavailable());
             }

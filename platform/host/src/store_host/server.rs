@@ -57,7 +57,7 @@ impl<S: Service> StoreHost<S> {
             if deciding.is_empty() && reading.is_empty() && self.shutdown.only_server_is_left() {
                 return;
             }
-            match callers.next() {
+            match callers.next_due() {
                 Some(until) if patience.is_terminated() => {
                     patience = self.ports.clock.sleep_until(until).fuse();
                 }
