@@ -335,10 +335,10 @@ impl Bench {
         }
     }
 
-    /// Waits until the network has carried so many messages more, or for a minute.
+    /// Waits until the network has carried so many messages more, or for two seconds.
     pub async fn wait_messages(&self, messages: u64) {
         let until = self.world.network.messages() + messages;
-        for _ in 0..600_000 {
+        for _ in 0..20_000 {
             if self.world.network.messages() >= until {
                 return;
             }
