@@ -21,7 +21,7 @@ pub enum Family {
 
 /// The actions of each family, by their names in scenarios.
 const ACTIONS: &[(Family, &[&str])] = &[
-    (Family::Links, &["partition", "delay", "loss", "duplicate", "reorder", "corrupt", "bandwidth", "clog"]),
+    (Family::Links, &["partition", "delay", "loss", "duplicate", "reorder", "bandwidth", "clog"]),
     (Family::Processes, &["kill", "pause", "stop", "rolling-restart", "slow-start", "crash-loop"]),
     (Family::Clocks, &["clock-bump", "clock-strobe", "clock-drift"]),
     (
@@ -42,7 +42,7 @@ const ACTIONS: &[(Family, &[&str])] = &[
         &[
             "broker-down",
             "coordinator-move",
-            "leader-move",
+            "poison",
             "rebalance",
             "request-error",
             "redeliver",
@@ -60,7 +60,6 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "reject",
             "pending",
             "contradict",
-            "dedup-expired",
             "statement-mismatch",
             "cutoff-missed",
             "notice-late",
@@ -69,7 +68,6 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "request-late",
             "request-lost",
             "bank-down",
-            "venue-down",
             "end-of-day",
             "keys-rotated",
             "identity-down",

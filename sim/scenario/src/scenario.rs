@@ -41,10 +41,11 @@ impl Scenario {
         toml::to_string(self)
     }
 
-    /// The same without what a canary plants, which is then expected to pass.
+    /// The same without what a canary plants, wrong habits and weak settings; it is then expected to pass.
     #[must_use]
     pub fn without_sabotage(self) -> Self {
-        Scenario { sabotage: Vec::new(), expect: Expect::Pass, ..self }
+        let topology = Topology { postgres: Postgres::strong(), ..self.topology };
+        Scenario { sabotage: Vec::new(), expect: Expect::Pass, topology, ..self }
     }
 }
 
@@ -187,6 +188,13 @@ impl fmt::Display for Setting {
 pub struct Postgres {
     pub synchronous_standby: bool,
     pub synchronous_commit: String,
+}
+
+impl Postgres {
+    /// Nothing that was acknowledged is lost with one server.
+    pub fn strong() -> Self {
+        Postgres { synchronous_standby: true, synchronous_commit: "on".to_owned() }
+    }
 }
 
 /// Settings of the platform's services.

@@ -26,7 +26,7 @@ pub struct Chosen {
     #[command(flatten)]
     pub common: Common,
 
-    /// Leave out the wrong habits that a canary plants, and expect it to pass
+    /// Leave out what a canary plants, wrong habits and weak settings, and expect it to pass
     #[arg(long)]
     pub without_sabotage: bool,
 }

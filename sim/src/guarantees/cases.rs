@@ -95,18 +95,17 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "order denied",
-        about: "`contradict` with `how = \"unknown-but-taken\"`",
+        about: "`contradict` with `how = \"unknown-but-taken\"`, and statements that are lost, late or lack a line",
         family: Family::Rails,
         when: |_| true,
         blames: |scenario| {
-            first(scenario, "how", |fault| {
-                fault.action == "contradict" && word(fault, "how") == Some("unknown-but-taken".to_owned())
-            })
+            let silent = scenario.faults.iter().any(hides_statement);
+            first(scenario, "how", is_denial).filter(|_| silent)
         },
         may_break: &["payment_once_per_leg", "reconciled"],
         others: Guarantee::Holds,
-        why: "after an order's validity \"not found\" is taken for a refusal: a bank that has it all the same is paid \
-              with a second order",
+        why: "after an order's validity \"not found\" is taken for a refusal, unless a statement has told of it: a bank \
+              that has it all the same is paid with a second order",
     },
     Case {
         name: "order forgotten",
@@ -175,6 +174,21 @@ fn drifts_ahead(fault: &FaultSpec) -> bool {
 
 fn is_of_database_clock(fault: &FaultSpec) -> bool {
     family(&fault.action, "") == Family::Clocks && server(fault).is_some()
+}
+
+fn is_denial(fault: &FaultSpec) -> bool {
+    fault.action == "contradict" && word(fault, "how").as_deref() == Some("unknown-but-taken")
+}
+
+/// The hourly statement does not tell of every execution, or not in time.
+fn hides_statement(fault: &FaultSpec) -> bool {
+    let is_of_statements = || matches!(word(fault, "of").as_deref(), Some("statements" | "all"));
+    match fault.action.as_str() {
+        "statement-mismatch" => matches!(word(fault, "how").as_deref(), None | Some("missing")),
+        "ack-late" | "ack-lost" | "request-late" | "request-lost" => is_of_statements(),
+        "bank-down" => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

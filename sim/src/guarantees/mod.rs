@@ -123,6 +123,16 @@ mod tests {
     }
 
     #[test]
+    fn every_fault_has_a_family_and_every_family_its_faults() {
+        let mut actions: Vec<String> =
+            crate::fault::kinds().into_iter().map(|kind| kind.action.name).collect();
+        let mut known: Vec<&str> = Family::ALL.iter().flat_map(|family| family.actions()).copied().collect();
+        actions.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(actions, known);
+    }
+
+    #[test]
     fn remote_apply_is_as_good_as_on() {
         let [default, .., remote_apply] = SETTINGS else { unreachable!("there are six") };
         for invariant in invariants() {

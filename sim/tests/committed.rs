@@ -1,13 +1,42 @@
 //! The committed scenarios: each loads, is short, says what it is about, and means the days it claims.
 
+#[path = "../scenario/tests/support/schema.rs"]
+mod schema;
 mod support;
 
 use scenario::{Calendar, Expect, Scenario, find, load, load_str, resolved_instants};
-use support::{MARKS, catalogue, scenarios};
+use sim::runner::subject::catalogue;
+
+/// Marks that some scenario must see, or what it is there for is never met.
+const MARKS: &[&str] = &[
+    "calendar:dst_weekend_crossed",
+    "calendar:early_close",
+    "calendar:no_settlement_on_good_friday",
+    "edge:bad_request",
+    "edge:rate_limited",
+    "edge:unauthorised",
+    "fix:accepted",
+    "fix:rejected",
+    "payment:deposit_booked",
+    "payment:refused",
+    "payment:withdrawal_paid",
+    "payment:withdrawal_refused",
+    "replay:finished",
+    "settlement:batch_closed",
+    "settlement:carried",
+    "settlement:carried_then_settled",
+    "settlement:failed_final",
+    "settlement:two_trade_dates_one_batch",
+    "trade:duplicate_answered",
+    "trade:rejected_by_position",
+    "trade:rejected_by_tick",
+    "trade:settled",
+    "venue:end_of_day",
+];
 
 /// Every scenario that is meant to load, with its file's stem and text.
 fn all() -> Vec<(String, String, Scenario)> {
-    let files = find(&[scenarios()]).expect("the folder is in the repository");
+    let files = find(&[support::root().join("scenarios")]).expect("the folder is in the repository");
     assert!(files.len() >= 12, "only {} scenarios", files.len());
     let read = |file: &std::path::PathBuf| {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).expect("names are plain text");
@@ -56,7 +85,7 @@ fn each_fits_the_schema() {
     let schema = scenario::schema(&catalogue());
     for (stem, text, _) in all() {
         let file: serde_json::Value = toml::from_str(&text).expect("it loaded");
-        if let Err(why) = support::schema::validate(&schema, &file) {
+        if let Err(why) = schema::validate(&schema, &file) {
             panic!("{stem} does not fit the schema: {why}");
         }
     }
