@@ -73,8 +73,12 @@ const SERVICES: &[(&str, &str, &str, [u16; 2])] = &[
 ];
 
 /// What the host of every service answers itself.
-const HOST: &[&str] =
-    &["GET /api/v1/dead-letters", "POST /api/v1/dead-letters/{id}/replay", "POST /host/v1/republications"];
+const HOST: &[&str] = &[
+    "GET /api/v1/dead-letters",
+    "GET /host/v1/heads",
+    "POST /api/v1/dead-letters/{id}/replay",
+    "POST /host/v1/republications",
+];
 
 /// A path with an example of each parameter.
 fn example(route: &str) -> (&str, String) {
@@ -265,8 +269,13 @@ fn no_client_of_the_api_gateway_gets_to_a_door_behind_it() {
         .chain(HOST.iter().copied())
         .filter(|route| !routes(&route.replace("{trade}", "{id}").as_str()))
         .collect();
-    let expected =
-        ["POST /api/v1/fix", "POST /api/v1/venue", "POST /bank/notices", "POST /host/v1/republications"];
+    let expected = [
+        "GET /host/v1/heads",
+        "POST /api/v1/fix",
+        "POST /api/v1/venue",
+        "POST /bank/notices",
+        "POST /host/v1/republications",
+    ];
     assert_eq!(hidden.iter().copied().collect::<Vec<_>>(), expected);
     for route in hidden {
         let (method, path) = example(route);
