@@ -48,7 +48,6 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "redeliver",
             "slow-fetch",
             "retention",
-            "poison",
         ],
     ),
     (
@@ -60,6 +59,7 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "reject",
             "pending",
             "contradict",
+            "dedup-expired",
             "statement-mismatch",
             "cutoff-missed",
             "notice-late",
@@ -68,6 +68,7 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "request-late",
             "request-lost",
             "bank-down",
+            "venue-down",
             "end-of-day",
             "keys-rotated",
             "identity-down",

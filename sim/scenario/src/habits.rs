@@ -91,6 +91,7 @@ fn trading_rules() -> Vec<Habit> {
         Habit::of::<Strikes>("buyers-leg-forgotten", "Reserves with the seller only.", position),
         Habit::of::<Strikes>("receipt-forgotten", "Takes shares from the seller only.", position),
         Habit::of::<Nothing>("purchases-counted", "Sells shares that it has not received.", position),
+        Habit::of::<Strikes>("seller-forgotten", "Takes sellers for strangers without shares.", position),
         Habit::of::<Strikes>("account-opened-again", "Opens accounts that it should know.", position),
         Habit::of::<Strikes>("half-delivered", "Delivers half of what was paid.", position),
         Habit::of::<Strikes>("rejections-cleared", "Takes position's refusal for its consent.", clearing),

@@ -28,6 +28,11 @@ impl Params {
         field.read(&entry.node, &Here { context: &context, path: key.to_owned() })
     }
 
+    /// Removes a key, as if it had not been written.
+    pub fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     /// The keys as their owner's type. Asking for another type than the one that checked them is a mistake of
     /// the programmer, and panics.
     pub fn read<P: FromTable>(&self) -> P {

@@ -107,6 +107,24 @@ pub fn doubts(scenario: &Scenario) -> Vec<Doubt> {
     met.flat_map(|(case, path)| doubt(case, path)).collect()
 }
 
+/// The scenario without what a fault of it puts in doubt: without that fault, or only without its force.
+pub fn without_doubtful(mut scenario: Scenario) -> Scenario {
+    while let Some((fault, key)) = doubts(&scenario).iter().find_map(|doubt| blamed(&doubt.path)) {
+        if key == "force" {
+            scenario.faults[fault].params.remove(key);
+        } else {
+            scenario.faults.remove(fault);
+        }
+    }
+    scenario
+}
+
+/// The fault that a path is about, and the key: `fault[2].force`.
+fn blamed(path: &str) -> Option<(usize, &str)> {
+    let (fault, key) = path.strip_prefix("fault[")?.split_once("].")?;
+    Some((fault.parse().ok()?, key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,10 +42,12 @@ impl Subject {
         Ok(Self { file, overrides, scenario, without_sabotage: false })
     }
 
-    /// The same without what its file plants, expected to pass.
+    /// The same without what its file plants: wrong habits, weak settings, faults outside the guarantees. It is then
+    /// expected to pass.
     #[must_use]
     pub fn without_sabotage(self) -> Self {
-        Self { scenario: self.scenario.without_sabotage(), without_sabotage: true, ..self }
+        let scenario = guarantees::without_doubtful(self.scenario.without_sabotage());
+        Self { scenario, without_sabotage: true, ..self }
     }
 
     pub fn plan(&self, seed: u64) -> Result<Plan, PlanError> {

@@ -12,7 +12,7 @@ use host::ports::http::{Http, HttpError, Incoming};
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
 
-use crate::sabotage::rules::other_uetr;
+use crate::sabotage::Odds;
 
 type Answer = Result<Response<Bytes>, HttpError>;
 
@@ -27,6 +27,11 @@ pub trait Caller {
 
     fn hears(&self, _party: &str, _asked: &Request<Bytes>, answer: Answer) -> Answer {
         answer
+    }
+
+    /// What is asked right after an answer, whatever it was. Nobody hears the answer to that.
+    fn repeats(&self, _party: &str, _asked: &Request<Bytes>) -> Option<Request<Bytes>> {
+        None
     }
 }
 
@@ -46,6 +51,9 @@ impl<C: Caller> Http for Calls<C> {
     async fn call(&self, party: &str, request: Request<Bytes>, timeout: Duration) -> Answer {
         let asked = self.caller.asks(party, request);
         let answer = self.inner.call(party, asked.clone(), timeout).await;
+        if let Some(again) = self.caller.repeats(party, &asked) {
+            let _unheard = self.inner.call(party, again, timeout).await;
+        }
         self.caller.hears(party, &asked, answer)
     }
 
@@ -79,10 +87,38 @@ impl Caller for AnyAnswerIsPaid {
     }
 }
 
-/// Does not ask the bank what became of an order, but orders again under a new UETR.
+/// Another UETR of the same form.
+fn other_uetr(uetr: &str) -> String {
+    let digit = uetr.chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or(0);
+    let other = char::from_digit((digit + 1) % 16, 16).expect("below sixteen");
+    std::iter::once(other).chain(uetr.chars().skip(1)).collect()
+}
+
+/// An order at the bank.
+fn order_request(path: &http::Uri, order: &Value) -> Request<Bytes> {
+    let request = Request::post(path.clone()).header("content-type", "application/json");
+    request.body(Bytes::from(order.to_string())).expect("a path that was used before")
+}
+
+/// Gives the bank each order under two UETRs, to be sure.
+pub struct OrderedTwice(pub Odds);
+
+impl Caller for OrderedTwice {
+    fn repeats(&self, party: &str, asked: &Request<Bytes>) -> Option<Request<Bytes>> {
+        if party != BANK {
+            return None;
+        }
+        let mut order = json_of(asked.body());
+        let uetr = order["uetr"].as_str()?.to_owned();
+        order["uetr"] = json!(other_uetr(&uetr));
+        self.0.strike(&uetr).then(|| order_request(asked.uri(), &order))
+    }
+}
+
+/// Does not ask the bank what became of an order without an answer, but orders again under a new UETR.
 #[derive(Default)]
 pub struct UetrPerTry {
-    /// Orders that were sent, by UETR.
+    /// Orders whose answer never came, by UETR.
     orders: RefCell<BTreeMap<String, (http::Uri, Value)>>,
 }
 
@@ -93,8 +129,7 @@ impl UetrPerTry {
         let (path, order) = orders.get_mut(uetr)?;
         let next = other_uetr(order["uetr"].as_str()?);
         order["uetr"] = json!(next);
-        let request = Request::post(path.clone()).header("content-type", "application/json");
-        Some(request.body(Bytes::from(order.to_string())).expect("a path that was used before"))
+        Some(order_request(path, order))
     }
 }
 
@@ -105,12 +140,16 @@ impl Caller for UetrPerTry {
         }
         let body = json_of(request.body());
         let uetr = body["uetr"].as_str().or_else(|| request.uri().path().strip_prefix("/payments/"));
-        let Some(uetr) = uetr.map(str::to_owned) else { return request };
-        if let Some(again) = self.again(&uetr) {
-            return again;
+        uetr.and_then(|uetr| self.again(uetr)).unwrap_or(request)
+    }
+
+    fn hears(&self, party: &str, asked: &Request<Bytes>, answer: Answer) -> Answer {
+        let order = json_of(asked.body());
+        if let (BANK, Err(_), Some(uetr)) = (party, &answer, order["uetr"].as_str()) {
+            let uetr = uetr.to_owned();
+            self.orders.borrow_mut().entry(uetr).or_insert_with(|| (asked.uri().clone(), order));
         }
-        self.orders.borrow_mut().insert(uetr, (request.uri().clone(), body));
-        request
+        answer
     }
 }
 

@@ -22,7 +22,7 @@ use scenario::Sabotage;
 
 use self::outbox::{ByLog, ByNotice, Cursor, Hasty, Ids};
 use self::store::{Edit, sessions};
-use self::transactions::{Edited, Optimistic, Unheard};
+use self::transactions::{Edited, Optimistic, PositionFirst, Unheard};
 use super::Odds;
 
 /// The ports with a habit around them; as they were, where the habit is a business rule.
@@ -35,7 +35,7 @@ pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> P
             edited(ports, move |statements| transactions::commit_swallowed(odds, statements))
         }
         "stream-by-stream" => edited(ports, transactions::stream_by_stream),
-        "position-first" => edited(ports, transactions::position_first),
+        "position-first" => sessions(ports, |inner| Box::new(PositionFirst { inner })),
         "position-unwritten" => edited(ports, transactions::position_unwritten),
         "last-writer-wins" => edited(ports, transactions::last_writer_wins),
         "reads-unlocked" => edited(ports, transactions::reads_unlocked),
@@ -56,6 +56,7 @@ pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> P
         }
         "replica-read" => replica::read(ports),
         "any-answer-is-paid" => calls::through(ports, calls::AnyAnswerIsPaid),
+        "ordered-twice" => calls::through(ports, calls::OrderedTwice(odds.of(habit))),
         "uetr-per-try" => calls::through(ports, calls::UetrPerTry::default()),
         "lines-are-news" => calls::through(ports, calls::LinesAreNews),
         "key-per-try" => calls::through(ports, calls::KeyPerTry::default()),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use host::ports::store::{Isolation, LockMode, OnConflict, Reply, Session, Statement, StoreError, Table};
-use host::store_host::tables::{EVENTS, HEADS, INBOX, INPUTS};
+use host::store_host::tables::{EVENTS, HEADS, INBOX, INPUTS, SEQUENCES};
 
 use super::store::{Edit, run_edited};
 use crate::sabotage::Odds;
@@ -103,9 +103,11 @@ impl<F: Fn(Vec<Statement>) -> Vec<Edit>> Session for Edited<F> {
     }
 }
 
-/// An error of the commit is swallowed: what is struck is rolled back, and told as committed.
+/// An error of the commit is swallowed: what is struck is rolled back, and told as committed. Commands of clients
+/// only: they alone are told.
 pub fn commit_swallowed(odds: Odds, statements: Vec<Statement>) -> Vec<Edit> {
-    let struck = statements.iter().filter_map(stream_of_event).any(|stream| odds.strike(stream));
+    let is_input = statements.iter().any(takes_message);
+    let struck = !is_input && statements.iter().filter_map(stream_of_event).any(|stream| odds.strike(stream));
     let edits = statements.into_iter().map(|statement| match statement {
         Statement::Commit if struck => Edit::Gloss(Statement::Rollback, Reply::Committed),
         statement => Edit::Send(statement),
@@ -126,15 +128,33 @@ pub fn stream_by_stream(statements: Vec<Statement>) -> Vec<Edit> {
     edits.collect()
 }
 
-/// The input position is committed before what the input leads to.
-pub fn position_first(statements: Vec<Statement>) -> Vec<Edit> {
-    let mut moved = false;
-    let edits = statements.into_iter().map(|statement| {
-        let moves = matches!(&statement, Statement::UpdateIf { table, .. } if is(table, &INPUTS));
-        let goes_on = std::mem::replace(&mut moved, moves);
-        if goes_on { Edit::Behind(split(), statement) } else { Edit::Send(statement) }
-    });
-    edits.collect()
+/// Commits that messages were taken, with the input position, before what they lead to. A process that dies in between
+/// has lost them: asked for again, they count as taken.
+pub struct PositionFirst {
+    pub inner: Box<dyn Session>,
+}
+
+#[async_trait(?Send)]
+impl Session for PositionFirst {
+    async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
+        let (mut taken, rest): (Vec<_>, Vec<_>) = statements.into_iter().partition(takes_message);
+        if taken.is_empty() {
+            return self.inner.run(rest).await;
+        }
+        taken.push(Statement::Commit);
+        self.inner.run(taken).await?;
+        let effects = std::iter::once(Statement::Begin(Isolation::ReadCommitted)).chain(rest);
+        // Of the replies to a decision's writes only the last one is read.
+        self.inner.run(effects.collect()).await
+    }
+
+    async fn notified(&mut self) -> Result<&'static str, StoreError> {
+        self.inner.notified().await
+    }
+}
+
+fn takes_message(statement: &Statement) -> bool {
+    matches!(statement, Statement::Insert { table, .. } if is(table, &SEQUENCES))
 }
 
 /// The input position is known to the process only: another one begins where the log does.

@@ -4,19 +4,17 @@ mod any;
 mod clearing;
 mod ledger;
 mod notification;
-mod payment;
 mod position;
 mod settlement;
 mod trade;
 
 use host::{Decision, Service};
 use scenario::Sabotage;
+use services::payment::Payment;
 use services::reference_data::ReferenceData;
 
 use super::Odds;
 use super::service::{Decided, Rule};
-
-pub use self::payment::other_uetr;
 
 /// A service that habits can be planted in.
 pub trait Sabotable: Service + Sized {
@@ -27,6 +25,7 @@ pub trait Sabotable: Service + Sized {
 }
 
 impl Sabotable for ReferenceData {}
+impl Sabotable for Payment {}
 
 /// The rule of a habit; `None` where the habit is no business rule.
 pub fn planted<S: Sabotable>(habit: &Sabotage, odds: &Odds) -> Option<Box<dyn Rule<S>>> {

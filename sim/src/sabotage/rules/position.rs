@@ -26,6 +26,7 @@ impl Sabotable for Position {
             "receipt-forgotten" => Box::new(ReceiptForgotten(odds(habit))),
             "purchases-counted" => Box::new(PurchasesCounted),
             "account-opened-again" => Box::new(OpenedAgain(odds(habit))),
+            "seller-forgotten" => Box::new(SellerForgotten(odds(habit))),
             "half-delivered" => Box::new(HalfDelivered(odds(habit))),
             _ => return None,
         })
@@ -49,6 +50,19 @@ impl Rule<Position> for OversellUnchecked {
         let holding = seller.holding(&trade.instrument_id);
         let quantity = holding.reserved + holding.blocked + trade.quantity;
         seller.apply(&Event::Opened(PositionOpened { instrument_id: trade.instrument_id.clone(), quantity }));
+    }
+}
+
+/// Knows nothing of the seller, and refuses what it could sell.
+struct SellerForgotten(Odds);
+
+impl Rule<Position> for SellerForgotten {
+    fn sees(&self, command: &Command, sight: &mut Sight<Position>) {
+        if let Command::Validate(trade) = command
+            && self.0.strike(&trade.trade_id)
+        {
+            sight.states.remove(&account(&trade.seller_account_id));
+        }
     }
 }
 
