@@ -62,6 +62,7 @@ impl Canaries {
         let settings = PoolSettings { jobs, wall_limit: Some(self.wall_limit) };
         let mut census = Census::of(subjects(&self.paths, &[])?, self.seeds);
         pool::each(&settings, census.tasks(), &mut census);
+        census.finish();
         match self.format {
             Format::Human => out::line(census.table())?,
             Format::Json => census

@@ -10,7 +10,8 @@ use outside::plan::PlanError;
 use scenario::Expect;
 use serde::Serialize;
 
-use super::pool::{Audience, Finished, Task};
+use super::pool::{Audience, Finished, Standing, Task};
+use super::progress::Progress;
 use super::report::RunReport;
 use super::seeds::Seeds;
 use super::simulate::End;
@@ -92,6 +93,7 @@ pub struct Census {
     canaries: Vec<[Arc<Subject>; 2]>,
     seeds: Seeds,
     pub found: Vec<Found>,
+    progress: Progress,
 }
 
 impl Census {
@@ -105,7 +107,8 @@ impl Census {
             let clean = Arc::new(Subject::clone(&subject).without_sabotage());
             canaries.push([subject, clean]);
         }
-        Self { canaries, seeds, found }
+        let runs = canaries.len() as u64 * 2 * seeds.count();
+        Self { canaries, seeds, found, progress: Progress::of(runs) }
     }
 
     pub fn tasks(&self) -> Vec<Task<Result<End, PlanError>>> {
@@ -116,6 +119,11 @@ impl Census {
             })
         });
         runs.collect()
+    }
+
+    /// No more runs come: progress makes way for the table.
+    pub fn finish(&self) {
+        self.progress.finish();
     }
 
     pub fn exit(&self) -> Exit {
@@ -157,12 +165,20 @@ impl Audience<Result<End, PlanError>> for Census {
         let (canary, is_clean) = (subject / 2, subject % 2 == 1);
         let report = RunReport::of(self.canaries[canary][subject % 2].clone(), seed, finished);
         let found = &mut self.found[canary];
+        let complaints = found.wrong.len() + found.without.len();
         if is_clean {
             found.clean(&report)
         } else {
             found.planted(&report)
         }
+        if found.wrong.len() + found.without.len() > complaints {
+            self.progress.failure();
+        }
         ControlFlow::Continue(())
+    }
+
+    fn standing(&mut self, standing: Standing) {
+        self.progress.standing(standing);
     }
 }
 
