@@ -1,5 +1,8 @@
 //! Marks of faults: that one of a family began, and that it met a decision, a batch or a payment.
 //!
+//! It meets what it concerns only: a decision of a service that it hits or that works with what it hits, a batch by
+//! settlement, position or payment, a payment by payment.
+//!
 //! A fault counts as active from its beginning until a second after its end, for what it hit shows by then; one
 //! that is over in a moment counts for that second.
 
@@ -7,11 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::events::{payment_stored, settlement_stored};
 
+use super::concern::concerned;
 use super::{Mark, follow};
 use crate::read::{payment, settlement, subject};
 use crate::{Fact, FactKind, Family, Record, family};
 
 const AFTERMATH_NS: i64 = 1_000_000_000;
+/// The services that work on a batch.
+const OF_BATCH: &[&str] = &["settlement", "position", "payment"];
+const OF_PAYMENT: &[&str] = &["payment"];
+
 const FAULTS: &[FactKind] = &[FactKind::Fault];
 const FAULTS_AND_COMMITS: &[FactKind] = &[FactKind::Fault, FactKind::Committed];
 
@@ -27,19 +35,27 @@ macro_rules! of_family {
             ),
             follow::<Active>(
                 concat!("fault:", $name, "_during_batch"),
-                concat!("A fault of ", $about, " was active while a settlement batch was open."),
+                concat!(
+                    "A fault of ",
+                    $about,
+                    " was active while a settlement batch that it concerns was open."
+                ),
                 FAULTS_AND_COMMITS,
                 |active, record| active.meets(record, Family::$family, batch),
             ),
             follow::<Active>(
                 concat!("fault:", $name, "_during_decision"),
-                concat!("A fault of ", $about, " was active while a decision was committed."),
+                concat!(
+                    "A fault of ",
+                    $about,
+                    " was active while a service that it concerns committed a decision."
+                ),
                 FAULTS_AND_COMMITS,
                 |active, record| active.meets(record, Family::$family, decision),
             ),
             follow::<Active>(
                 concat!("fault:", $name, "_during_payment"),
-                concat!("A fault of ", $about, " was active while a payment was under way."),
+                concat!("A fault of ", $about, " was active while a payment that it concerns was under way."),
                 FAULTS_AND_COMMITS,
                 |active, record| active.meets(record, Family::$family, under_way),
             ),
@@ -61,51 +77,56 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
     .collect()
 }
 
-/// The id of a fault of this family that begins.
-fn began(record: &Record<'_>, of: Family) -> Option<u32> {
+/// The id and the target of a fault of this family that begins.
+fn began<'a>(record: &Record<'a>, of: Family) -> Option<(u32, &'a str)> {
     match record.fact {
-        Fact::FaultBegan { id, action, target } if family(action, target) == of => Some(*id),
+        Fact::FaultBegan { id, action, target } if family(action, target) == of => Some((*id, target)),
         _ => None,
     }
 }
 
 #[derive(Default)]
 struct Active {
-    /// Faults of the family, with the time until which they count, once it is known.
-    faults: BTreeMap<u32, i64>,
+    /// Faults of the family: whom they concern, and the time until which they count, once it is known.
+    faults: BTreeMap<u32, (Vec<&'static str>, i64)>,
     /// Batches that run, or payments without an answer.
     open: BTreeSet<String>,
 }
 
 impl Active {
-    /// Whether a fault is active at this record and meets what `is_met` looks for.
-    fn meets(
-        &mut self,
-        record: &Record<'_>,
-        of: Family,
-        is_met: fn(&mut BTreeSet<String>, &Fact) -> bool,
-    ) -> bool {
-        if let Some(id) = began(record, of) {
-            self.faults.insert(id, i64::MAX);
+    /// Whether a fault is active at this record and concerns one of those who are at work.
+    fn meets(&mut self, record: &Record<'_>, of: Family, at_work: AtWork) -> bool {
+        if let Some((id, target)) = began(record, of) {
+            self.faults.insert(id, (concerned(target), i64::MAX));
         }
         if let Fact::FaultEnded { id } = record.fact
-            && let Some(until) = self.faults.get_mut(id)
+            && let Some((_, until)) = self.faults.get_mut(id)
         {
             *until = record.at_ns.saturating_add(AFTERMATH_NS);
         }
-        let is_met = is_met(&mut self.open, record.fact);
-        self.faults.retain(|_, until| record.at_ns <= *until);
-        is_met && !self.faults.is_empty()
+        let services = at_work(&mut self.open, record.fact);
+        self.faults.retain(|_, (_, until)| record.at_ns <= *until);
+        self.faults.values().any(|(concerned, _)| services.iter().any(|service| concerned.contains(service)))
     }
 }
 
+/// The services that are at work on what a mark is about.
+type AtWork = for<'a> fn(&mut BTreeSet<String>, &'a Fact) -> Vec<&'a str>;
+
 /// A decision that changed a stream.
-fn decision(_: &mut BTreeSet<String>, fact: &Fact) -> bool {
-    matches!(fact, Fact::Committed(committed) if !committed.events.is_empty())
+fn decision<'a>(_: &mut BTreeSet<String>, fact: &'a Fact) -> Vec<&'a str> {
+    match fact {
+        Fact::Committed(committed) if !committed.events.is_empty() => vec![&committed.database],
+        _ => Vec::new(),
+    }
+}
+
+fn those(services: &'static [&'static str], are_at_work: bool) -> Vec<&'static str> {
+    if are_at_work { services.to_vec() } else { Vec::new() }
 }
 
 /// A batch with instructions is open, also if it closes just now.
-fn batch(open: &mut BTreeSet<String>, fact: &Fact) -> bool {
+fn batch<'a>(open: &mut BTreeSet<String>, fact: &'a Fact) -> Vec<&'a str> {
     let was_open = !open.is_empty();
     for (_, event) in settlement(fact) {
         match event {
@@ -118,11 +139,11 @@ fn batch(open: &mut BTreeSet<String>, fact: &Fact) -> bool {
             _ => {}
         }
     }
-    was_open || !open.is_empty()
+    those(OF_BATCH, was_open || !open.is_empty())
 }
 
 /// A payment was instructed, or a withdrawal asked for, and its outcome is not known.
-fn under_way(open: &mut BTreeSet<String>, fact: &Fact) -> bool {
+fn under_way<'a>(open: &mut BTreeSet<String>, fact: &'a Fact) -> Vec<&'a str> {
     use payment_stored::Event::{
         Confirmed, Instructed, Refused, WithdrawalPaid, WithdrawalRefused, WithdrawalRequested,
     };
@@ -138,7 +159,7 @@ fn under_way(open: &mut BTreeSet<String>, fact: &Fact) -> bool {
             _ => {}
         }
     }
-    was_open || !open.is_empty()
+    those(OF_PAYMENT, was_open || !open.is_empty())
 }
 
 #[cfg(test)]
@@ -185,6 +206,18 @@ mod tests {
         check(mark, history![fault(), ended(), (AFTERMATH_NS, validated("T-1"))], true);
         check(mark, history![fault(), ended(), (AFTERMATH_NS + 1, validated("T-1"))], false);
         check(mark, history![began("kill", "kafka/1"), validated("T-1")], false);
+    }
+
+    #[test]
+    fn only_what_a_fault_concerns_is_met() {
+        let mark = "fault:processes_during_decision";
+        check(mark, history![began("kill", "position/1"), validated("T-1")], true);
+        check(mark, history![began("kill", "ledger/1"), validated("T-1")], false);
+        let mark = "fault:databases_during_batch";
+        check(mark, history![started(1), began("failover", "postgres/payment")], true);
+        check(mark, history![started(1), began("failover", "postgres/trade")], false);
+        let mark = "fault:rails_during_payment";
+        check(mark, history![pays("T-1/buyer", "B", "CCP"), began("webhook-down", "webhooks")], false);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A file per subject; [`all`] is the registry. A mark says that something happened, never that it was right.
 
 mod calendar;
+mod concern;
 mod edge;
 mod fault;
 mod fix;
