@@ -37,7 +37,7 @@ pub struct Database {
     pub read_only: bool,
     /// A failed fsync: nothing may go on.
     pub panicked: bool,
-    pub error_rule: Option<ErrorRule>,
+    pub error_rules: Vec<ErrorRule>,
     pub last_transaction: u64,
     pub sequence_cache: i64,
     /// Sessions whose wait has ended.
@@ -69,7 +69,7 @@ impl Database {
             vacuum: Vacuum::default(),
             read_only: false,
             panicked: false,
-            error_rule: None,
+            error_rules: Vec::new(),
             last_transaction: 0,
             sequence_cache: i64::from(settings.sequence_cache.max(1)),
             ready: VecDeque::new(),

@@ -1,6 +1,9 @@
 //! Faults of databases: failover, replica-lag, db-error, commit-unknown, connection-exhaustion, disk-full, slow-disk,
 //! fsync-fails. Processes and machines of servers are killed by the actions of processes.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use model::Timestamp;
 use postgres::{Server, StatementKind};
 use scenario::read::{Between, Choice, Flag, Lasting, List, Number, Odds, Table, number};
@@ -9,7 +12,7 @@ use serde::Serialize;
 
 use super::scene::{Drawn, Scene, later};
 use super::{Kind, Stage};
-use crate::nodes::database::troubles::{CommitUnknown, ErrorSpec};
+use crate::nodes::database::troubles::{CommitUnknown, DbErrors, Strain};
 use crate::nodes::database::{Database, Seat};
 use crate::world::life::End;
 use crate::world::network::NodeIndex;
@@ -53,7 +56,7 @@ pub fn kinds() -> Vec<Kind> {
         },
         Kind {
             action: action("disk-full", DATABASES, "Writes fail with 53100, reads go on."),
-            draw: disk_full,
+            draw: |scene| strained(scene, "disk full", Strain::DiskFull),
         },
         Kind {
             action: FaultAction::of::<SlowDisk>("slow-disk", DATABASES, "Each flush takes longer."),
@@ -214,7 +217,7 @@ struct SlowDisk {
 
 impl FromTable for SlowDisk {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { by: table.required("by", "How long each flush takes.", Between(Lasting)) }
+        Self { by: table.required("by", "How much longer each flush takes.", Between(Lasting)) }
     }
 }
 
@@ -258,19 +261,46 @@ fn held(
         })
 }
 
-/// A property of the servers themselves.
-fn set(
-    scene: &mut Scene<'_>,
-    says: &str,
-    begins: impl Fn(&mut Server) + 'static,
-    ends: impl Fn(&mut Server) + 'static,
-) -> Drawn {
+/// A strain on the servers hit.
+fn strained(scene: &mut Scene<'_>, says: &str, strain: Strain) -> Drawn {
     held(
         scene,
         says,
-        move |stage, _, nodes| each_seat(stage, nodes, |seat| seat.stir(&begins)),
-        move |stage, _, nodes| each_seat(stage, nodes, |seat| seat.stir(&ends)),
+        move |stage, fault, nodes| {
+            each_seat(stage, nodes, |seat| {
+                seat.troubles.borrow_mut().strain(fault, strain);
+                put_under_strain(stage, seat);
+                if matches!(strain, Strain::ConnectionsLeft(_)) {
+                    seat.end_sessions(clock_ns(stage, seat));
+                }
+            });
+        },
+        |stage, fault, nodes| {
+            each_seat(stage, nodes, |seat| {
+                seat.troubles.borrow_mut().end(fault);
+                put_under_strain(stage, seat);
+            });
+        },
     )
+}
+
+/// Tells the server what all faults on it come to.
+fn put_under_strain(stage: &Stage, seat: &Seat) {
+    let strained = seat.troubles.borrow().strained();
+    let now = clock_ns(stage, seat);
+    // What becomes due is acknowledged by the server's node.
+    let mut out = Vec::new();
+    seat.stir(|server| {
+        server.set_disk_full(strained.disk_full);
+        server.set_flush_delay(strained.flush_delay_ns);
+        server.set_max_connections(strained.connections_left.unwrap_or(MAX_CONNECTIONS));
+        server.set_replay_delay(now, strained.replay_delay_ns, &mut out);
+    });
+    seat.leave_to_process(out);
+}
+
+fn clock_ns(stage: &Stage, seat: &Seat) -> u64 {
+    u64::try_from(stage.world.clock_ns(seat.node)).unwrap_or(0)
 }
 
 fn failover(scene: &mut Scene<'_>) -> Drawn {
@@ -339,46 +369,36 @@ fn promote(stage: &Stage, name: &str, force: bool) {
 
 fn replica_lag(scene: &mut Scene<'_>) -> Drawn {
     let keys: Lag = scene.params();
-    let by_ns = ns(scene.draw(&keys.by));
-    let lag = |by_ns: u64| {
-        move |stage: &Stage, _: u32, nodes: &[NodeIndex]| {
-            each_seat(stage, nodes, |seat| {
-                let now = u64::try_from(stage.world.clock_ns(seat.node)).unwrap_or(0);
-                // What becomes due is acknowledged by the server's node.
-                let mut out = Vec::new();
-                seat.stir(|server| server.set_replay_delay(now, by_ns, &mut out));
-                seat.leave_to_process(out);
-            });
-        }
-    };
-    held(scene, "standbys lag", lag(by_ns), lag(0))
+    let by = scene.draw(&keys.by);
+    strained(scene, &format!("standbys lag by {by}"), Strain::Lag { by_ns: ns(by) })
 }
 
 fn db_error(scene: &mut Scene<'_>) -> Drawn {
-    let keys: DbError = scene.params();
-    let statements: Vec<StatementKind> = keys.statements.iter().map(|word| statement(word)).collect();
-    let spec = ErrorSpec { sqlstate: keys.sqlstate, statements, ppm: keys.ppm.0 };
+    let DbError { sqlstate, statements, ppm: Ppm(ppm) } = scene.params();
+    let statements: Vec<StatementKind> = statements.iter().map(|word| statement(word)).collect();
     held(
         scene,
-        &format!("SQLSTATE {} at {} in a million", keys.sqlstate, keys.ppm.0),
+        &format!("SQLSTATE {sqlstate} at {ppm} in a million"),
         move |stage, fault, nodes| {
             each_seat(stage, nodes, |seat| {
-                seat.troubles.borrow_mut().give_errors(fault, spec.clone());
-                give_rule(stage, seat, fault);
+                let chance = Rc::new(RefCell::new(chance(stage, seat, fault)));
+                let errors = DbErrors { sqlstate, statements: statements.clone(), ppm, chance };
+                seat.troubles.borrow_mut().give_errors(fault, errors);
+                give_rules(seat);
             });
         },
         |stage, fault, nodes| {
             each_seat(stage, nodes, |seat| {
                 seat.troubles.borrow_mut().end(fault);
-                give_rule(stage, seat, fault);
+                give_rules(seat);
             });
         },
     )
 }
 
-fn give_rule(stage: &Stage, seat: &Seat, fault: u32) {
-    let rule = seat.troubles.borrow().error_rule(chance(stage, seat, fault));
-    seat.stir(|server| server.set_error_rule(rule));
+fn give_rules(seat: &Seat) {
+    let rules = seat.troubles.borrow().error_rules();
+    seat.stir(|server| server.set_error_rules(rules));
 }
 
 /// A stream of random numbers of one fault on one server.
@@ -406,36 +426,13 @@ fn commit_unknown(scene: &mut Scene<'_>) -> Drawn {
 fn connection_exhaustion(scene: &mut Scene<'_>) -> Drawn {
     let keys: Exhaustion = scene.params();
     let left = usize::try_from(keys.left).unwrap_or(MAX_CONNECTIONS);
-    held(
-        scene,
-        &format!("{left} connections are left"),
-        move |stage, _, nodes| {
-            each_seat(stage, nodes, |seat| {
-                seat.stir(|server| server.set_max_connections(left));
-                let now = u64::try_from(stage.world.clock_ns(seat.node)).unwrap_or(0);
-                seat.end_sessions(now);
-            });
-        },
-        |stage, _, nodes| {
-            each_seat(stage, nodes, |seat| seat.stir(|server| server.set_max_connections(MAX_CONNECTIONS)));
-        },
-    )
-}
-
-fn disk_full(scene: &mut Scene<'_>) -> Drawn {
-    set(scene, "disk full", |server| server.set_disk_full(true), |server| server.set_disk_full(false))
+    strained(scene, &format!("{left} connections are left"), Strain::ConnectionsLeft(left))
 }
 
 fn slow_disk(scene: &mut Scene<'_>) -> Drawn {
     let keys: SlowDisk = scene.params();
     let by = scene.draw(&keys.by);
-    let by_ns = ns(by);
-    set(
-        scene,
-        &format!("each flush takes {by}"),
-        move |server| server.set_flush_delay(by_ns),
-        |server| server.set_flush_delay(0),
-    )
+    strained(scene, &format!("each flush takes {by} longer"), Strain::SlowDisk { by_ns: ns(by) })
 }
 
 fn fsync_fails(scene: &mut Scene<'_>) -> Drawn {

@@ -25,8 +25,9 @@ impl Server {
         self.settings.max_connections = max_connections;
     }
 
-    pub fn set_error_rule(&mut self, rule: Option<ErrorRule>) {
-        self.database.error_rule = rule;
+    /// Instead of all rules that it had. The first that strikes a statement decides.
+    pub fn set_error_rules(&mut self, rules: impl IntoIterator<Item = ErrorRule>) {
+        self.database.error_rules = rules.into_iter().collect();
     }
 
     pub(super) fn flush_ends(&mut self, now_ns: u64, out: &mut Vec<Output>) {

@@ -114,7 +114,7 @@ impl Server {
             }
             Life::Running => {}
         }
-        if let Some(error) = self.database.error_rule.as_mut().and_then(ErrorRule::on_connect) {
+        if let Some(error) = self.database.error_rules.iter_mut().find_map(ErrorRule::on_connect) {
             return Err(if error.is_silent() { StoreError::Refused } else { error.at(0) });
         }
         if self.sessions.len() >= self.settings.max_connections {

@@ -115,9 +115,8 @@ fn run_on(
 ) -> Result<Option<Wait>, SqlError> {
     while let Some(statement) = pipeline.statements.get_mut(pipeline.next) {
         check_state(session.state, statement)?;
-        if let Some(rule) = &mut database.error_rule
-            && pipeline.progress.began_ns.is_none()
-            && let Some(error) = rule.on_statement(statement)
+        if pipeline.progress.began_ns.is_none()
+            && let Some(error) = database.error_rules.iter_mut().find_map(|rule| rule.on_statement(statement))
         {
             return Err(error);
         }
