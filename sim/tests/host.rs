@@ -30,6 +30,8 @@ mod relay;
 mod sabotage;
 #[path = "host/shutdown.rs"]
 mod shutdown;
+#[path = "host/tally.rs"]
+mod tally;
 
 use sim::world::life::End;
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! A small world: a broker, a database with its standby, two hosts of the counter, somebody outside, a client.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,9 +23,10 @@ use serde_json::Value;
 use sim::adapters::http::{Directory, SimHttp};
 use sim::adapters::log::SimLog;
 use sim::nodes::broker::Cluster;
-use sim::nodes::database::{self, Database, Disk};
+use sim::nodes::database::{self, Database, Seat};
 use sim::runner::pool::{self, Ended};
 use sim::world::clock::NodeClock;
+use sim::world::life::End;
 use sim::world::network::{Links, NodeIndex};
 use sim::world::node::{Node, Program};
 use sim::world::trace::Watcher;
@@ -54,11 +55,20 @@ pub struct Bench {
     /// Whether what panics does so no longer.
     pub cured: Rc<Cell<bool>>,
     pub sabotage: Rc<Sabotage>,
+    /// Promotions of a standby.
+    pub failovers: Cell<u64>,
+    pub database: Rc<Database>,
     cluster: Cluster,
-    disk: Disk,
     log: SimLog,
     http: SimHttp,
     seen: Rc<RefCell<Seen>>,
+}
+
+/// An event as stored.
+struct Stored {
+    version: i64,
+    event: Event,
+    cause: String,
 }
 
 /// An input position.
@@ -152,8 +162,7 @@ impl Bench {
         let directory: Directory = Rc::new(parties.map(|(name, nodes)| (name.to_owned(), nodes)).collect());
         let tables = tables_of(&Counter::default());
         let server = |role| Rc::new(RefCell::new(Server::new(Settings::default(), role, tables.clone())));
-        let (disk, standby) = (server(ServerRole::Primary), server(ServerRole::Standby));
-        let seats = [(disk.clone(), POSTGRES), (standby, STANDBY)];
+        let seats = [(server(ServerRole::Primary), POSTGRES), (server(ServerRole::Standby), STANDBY)];
         // Its events are those of a service whose stored events are known.
         let database = Database::new("notification", seats, true);
         let outside = Rc::new(Outside::default());
@@ -185,6 +194,7 @@ impl Bench {
             })
         }));
         programs.push(("postgres/counter/standby", {
+            let database = database.clone();
             Rc::new(move |node| database::run(node, database.clone(), 1).boxed_local())
         }));
         for (index, (name, program)) in programs.into_iter().enumerate() {
@@ -197,7 +207,19 @@ impl Bench {
         let client = client.borrow().clone().expect("every node has started by now");
         let log = sim_log(&client);
         let http = SimHttp::new(client, directory);
-        Self { world, outside, counters, cured, sabotage, cluster, disk, log, http, seen }
+        Self {
+            world,
+            outside,
+            counters,
+            cured,
+            sabotage,
+            failovers: Cell::new(0),
+            database,
+            cluster,
+            log,
+            http,
+            seen,
+        }
     }
 
     pub async fn wait_us(&self, us: u64) {
@@ -223,7 +245,7 @@ impl Bench {
 
     fn state(&self) -> String {
         let parked = self.rows("parked");
-        let disk = self.disk.borrow();
+        let disk = self.disk();
         let positions: Vec<_> = disk.rows("input_positions").filter(|row| row[2].as_int() > 0).collect();
         let published = self.published().len();
         format!("taken {:?}, parked {parked}, {published} published, positions {positions:?}", self.taken())
@@ -252,6 +274,24 @@ impl Bench {
                 _ => self.wait_us(1_000_000).await,
             }
         }
+    }
+
+    /// The primary dies, its standby is promoted after a while, and the other comes back. Nobody is promoted where
+    /// the standby is down too, or lacks something.
+    pub async fn fail_over(&self, fault: u32, detect_ms: u64, back_ms: u64) {
+        let old = self.database.leader().node;
+        self.world.kill(old, fault, End::Process);
+        self.wait_us(detect_ms * 1_000).await;
+        let stands_by = |seat: &Seat| {
+            let server = seat.disk.borrow();
+            self.world.is_running(seat.node) && server.is_running() && server.is_in_recovery()
+        };
+        let runs = self.database.follower().is_some_and(stands_by);
+        if self.database.leader().node == old && self.database.fail_over(runs, false).is_ok() {
+            self.failovers.set(self.failovers.get() + 1);
+        }
+        self.wait_us(back_ms * 1_000).await;
+        self.world.start(old, fault);
     }
 
     /// Asks a host to end and waits until it has. How long it took, seconds.
@@ -346,15 +386,20 @@ impl Bench {
         }
     }
 
+    /// What the primary has, or the server that would be it if it ran.
+    fn disk(&self) -> Ref<'_, Server> {
+        self.database.leader().disk.borrow()
+    }
+
     /// How many rows a table has.
     pub fn rows(&self, table: &str) -> usize {
-        self.disk.borrow().rows(table).count()
+        self.disk().rows(table).count()
     }
 
     /// The last sequence taken in of each source stream.
     pub fn taken(&self) -> Vec<(&'static str, u64)> {
         const STREAMS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "x", "y"];
-        let disk = self.disk.borrow();
+        let disk = self.disk();
         let last = |stream: &str| {
             let source = format!("payment/{stream}");
             let row = disk.rows("last_sequences").find(|row| row[0].as_text() == source)?;
@@ -363,28 +408,36 @@ impl Bench {
         STREAMS.into_iter().filter_map(|stream| Some((stream, last(stream)?))).collect()
     }
 
-    fn events(&self, name: &str) -> Vec<(i64, Event)> {
+    fn events(&self, name: &str) -> Vec<Stored> {
         let stream = format!("counter/{name}");
-        let disk = self.disk.borrow();
+        let disk = self.disk();
         let of = disk.rows("events").filter(|row| row[0].as_text() == stream);
-        let mut events: Vec<(i64, Event)> = of
+        let mut events: Vec<Stored> = of
             .map(|row| {
                 let event = Event::decode(row[2].as_bytes().clone()).expect("the counter wrote it");
-                (row[1].as_int(), event)
+                Stored { version: row[1].as_int(), event, cause: row[3].as_text().to_owned() }
             })
             .collect();
-        events.sort_by_key(|(version, _)| *version);
+        events.sort_by_key(|stored| stored.version);
         events
+    }
+
+    /// What messages added to a counter, in order, replayed ones included.
+    pub fn added_by_messages(&self, name: &str) -> Vec<u64> {
+        let of_messages = |stored: &Stored| {
+            ["payment/", "dead-letter/"].iter().any(|source| stored.cause.starts_with(source))
+        };
+        self.events(name).into_iter().filter(of_messages).filter_map(|stored| added(&stored.event)).collect()
     }
 
     /// Versions of the events of a counter.
     pub fn versions(&self, name: &str) -> Vec<i64> {
-        self.events(name).into_iter().map(|(version, _)| version).collect()
+        self.events(name).into_iter().map(|stored| stored.version).collect()
     }
 
     /// What was added to a counter, in order.
     pub fn added(&self, name: &str) -> Vec<u64> {
-        self.events(name).iter().filter_map(|(_, event)| added(event)).collect()
+        self.events(name).iter().filter_map(|stored| added(&stored.event)).collect()
     }
 
     /// The values that the counter published.
@@ -408,7 +461,7 @@ impl Bench {
     /// Every counter's messages are in the log, and were first so in their order.
     pub fn assert_no_gap(&self, what: &str) {
         let mut published: BTreeMap<String, u64> = BTreeMap::new();
-        for row in self.disk.borrow().rows("outbox") {
+        for row in self.disk().rows("outbox") {
             *published.entry(row[1].as_text().to_owned()).or_default() += 1;
         }
         for (stream, count) in published {
@@ -423,7 +476,7 @@ impl Bench {
 
     /// Messages that are not marked as published.
     pub fn unsent(&self) -> usize {
-        self.disk.borrow().rows("outbox").filter(|row| row[10].as_int() == 0).count()
+        self.disk().rows("outbox").filter(|row| row[10].as_int() == 0).count()
     }
 
     /// The partition of a counter's messages.
@@ -442,14 +495,14 @@ impl Bench {
 
     /// Which host has the duties, by the stored lease.
     pub fn holder(&self) -> Option<NodeIndex> {
-        let disk = self.disk.borrow();
+        let disk = self.disk();
         let name = disk.rows("leases").next()?[1].as_text().to_owned();
         HOSTS.into_iter().find(|host| *self.world.node_names()[*host] == *name)
     }
 
     /// The input position of the only partition that has been read from.
     pub fn position(&self) -> Position {
-        let disk = self.disk.borrow();
+        let disk = self.disk();
         let mut read = disk.rows("input_positions").filter(|row| row[2].as_int() > 0);
         let row = read.next().expect("something was read");
         assert!(read.next().is_none(), "of one partition");

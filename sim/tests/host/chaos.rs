@@ -4,50 +4,67 @@
 //! The model is what the script asks for: each request counts once, whoever repeats it; each stream's messages count
 //! in order; each timer and each effect happens once. Hosts that are broken on purpose show that the judge can see.
 
+#[path = "chaos/coverage.rs"]
+mod coverage;
 #[path = "chaos/judge.rs"]
 mod judge;
 #[path = "chaos/script.rs"]
 mod script;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
+use coverage::Coverage;
 use script::{Script, Step};
 
 use crate::bench::{Bench, try_run};
 use crate::sabotage::Lie;
 
 /// What is wrong after the script, if something is.
-fn failure_of(script: &Script, lie: Option<Lie>) -> Option<String> {
-    let script = script.clone();
+fn failure_of(script: &Script, lie: Option<Lie>, coverage: &Arc<Coverage>) -> Option<String> {
+    let (script, coverage) = (script.clone(), coverage.clone());
     let played = try_run(2, async move |bench: Bench| {
         bench.sabotage.lie.set(lie);
-        judge::play(&bench, &script).await
+        judge::play(&bench, &script, &coverage).await
     });
     played.err()
 }
 
-/// The script without what it does not need to fail.
+/// The script without what it does not need to fail: steps, then time and numbers, and again while that helps.
 fn shrunk(script: &Script, lie: Option<Lie>) -> (Script, String) {
+    let coverage = Arc::default();
+    let failure = |script: &Script| failure_of(script, lie, &coverage);
     let mut shortest = script.clone();
-    let mut why = failure_of(script, lie).expect("it failed before");
-    let mut length = shortest.steps.len() / 2;
-    while length > 0 {
-        let mut from = 0;
-        while from < shortest.steps.len() {
-            let shorter = shortest.without(from, length);
-            match failure_of(&shorter, lie) {
-                Some(failure) => (shortest, why) = (shorter, failure),
-                None => from += length,
+    let mut why = failure(script).expect("it failed before");
+    loop {
+        let before = shortest.clone();
+        let mut length = shortest.steps.len().div_ceil(2);
+        while length > 0 {
+            let mut from = 0;
+            while from < shortest.steps.len() {
+                let shorter = shortest.without(from, length);
+                match failure(&shorter) {
+                    Some(failure) => (shortest, why) = (shorter, failure),
+                    None => from += length,
+                }
             }
+            length /= 2;
         }
-        length /= 2;
+        let still_fails = |script: Script| Some((failure(&script)?, script));
+        while let Some((failure, less)) = shortest.with_less().into_iter().find_map(still_fails) {
+            (shortest, why) = (less, failure);
+        }
+        if shortest == before {
+            return (shortest, why);
+        }
     }
-    (shortest, why)
 }
 
 /// So many scripts; the first that fails, if one does.
-fn explore(seeds: std::ops::Range<u64>, lie: Option<Lie>) -> Option<(u64, Script)> {
-    seeds.map(|seed| (seed, Script::draw(seed))).find(|(_, script)| failure_of(script, lie).is_some())
+fn explore(seeds: Range<u64>, lie: Option<Lie>, coverage: &Arc<Coverage>) -> Option<(u64, Script)> {
+    let mut scripts = seeds.map(|seed| (seed, Script::draw(seed)));
+    scripts.find(|(_, script)| failure_of(script, lie, coverage).is_some())
 }
 
 fn cases() -> u64 {
@@ -62,21 +79,30 @@ fn any_interleaving_gives_each_effect_once_and_in_order() {
     scripts.flat_map(|script| script.steps).for_each(|(_, step)| *kinds.entry(step.kind()).or_default() += 1);
     println!("{cases} scripts, {} steps: {kinds:?}", kinds.values().sum::<usize>());
     assert_eq!(kinds.len(), Step::KINDS, "every kind of step is drawn: {kinds:?}");
-    if let Some((seed, script)) = explore(0..cases, None) {
+    let coverage = Arc::default();
+    if let Some((seed, script)) = explore(0..cases, None, &coverage) {
         let (script, why) = shrunk(&script, None);
         panic!("seed {seed}: {why}\n{script}");
     }
+    println!("{coverage:?}");
+    assert_eq!(coverage.lacks(), [""; 0], "these never happened");
 }
 
+/// What a shrunk script has at most: steps, and pauses and numbers in all.
+const STEPS_MAX: usize = 3;
+const SIZE_MAX: u64 = 100;
+
 fn is_caught(lie: Lie) {
-    let Some((seed, script)) = explore(0..40, Some(lie)) else { panic!("{lie:?} is not noticed") };
+    let Some((seed, script)) = explore(0..40, Some(lie), &Arc::default()) else {
+        panic!("{lie:?} is not noticed")
+    };
     let (shortest, why) = shrunk(&script, Some(lie));
     println!(
         "{lie:?}: seed {seed}, {} steps shrunk to {}: {why}\n{shortest}",
         script.steps.len(),
         shortest.steps.len()
     );
-    assert!(shortest.steps.len() <= 6, "{shortest}");
+    assert!(shortest.steps.len() <= STEPS_MAX && shortest.size() <= SIZE_MAX, "{shortest}");
 }
 
 #[test]
@@ -92,4 +118,14 @@ fn a_host_that_forgets_sequences_is_caught() {
 #[test]
 fn a_host_that_loses_messages_is_caught() {
     is_caught(Lie::LosesMessages);
+}
+
+#[test]
+fn a_host_that_calls_twice_is_caught() {
+    is_caught(Lie::CallsTwice);
+}
+
+#[test]
+fn a_host_that_gives_its_calls_new_keys_is_caught() {
+    is_caught(Lie::RenamesCalls);
 }

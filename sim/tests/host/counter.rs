@@ -18,6 +18,8 @@ use model::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::sabotage::IDEMPOTENCY_KEY;
+
 pub const TICK_US: u64 = 10_000_000;
 
 pub static COUNTERS: Table = Table {
@@ -197,6 +199,7 @@ impl Service for Counter {
     fn effect_call(&self, effect: &Effect, step: EffectStep) -> EffectCall {
         let method = if step == EffectStep::Send { "PUT" } else { "GET" };
         let request = Request::builder().method(method).uri(format!("/pings/{}", effect.id));
+        let request = request.header(IDEMPOTENCY_KEY, &effect.id);
         let request = request.body(Bytes::new()).expect("a plain request");
         EffectCall { party: "outside", request, timeout: Duration::from_secs(2) }
     }

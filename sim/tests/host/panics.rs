@@ -1,10 +1,14 @@
 //! Inputs that panic: counted, kept aside after the third time, and taken in when an operator says so.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 use sim::world::life::End;
 
 use crate::bench::{self, Bench, HOSTS};
 use crate::counter::POISON;
+use crate::sabotage::Trouble;
 
 const DONE: u64 = 10;
 /// Three deaths, each with a restart and a new generation of the group.
@@ -124,32 +128,124 @@ fn an_effect_whose_answer_panics_is_kept_aside_and_then_asked_about() {
     });
 }
 
-#[test]
-fn two_operators_at_once_and_a_death_in_between_take_a_letter_in_once() {
-    for after_us in (0..20).map(|step| step * 200) {
+/// What happens while two operators have the same letter taken in.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    /// The host that both ask dies.
+    HostDies,
+    /// The database's primary dies and its standby is promoted.
+    FailsOver,
+    /// From some pipeline on two connections break.
+    Broken(Trouble),
+    /// The next commit that stores something happens, and nobody hears of it.
+    CommitIsUnknown,
+}
+
+impl Meanwhile {
+    /// `at`: so many moments from now, or pipelines.
+    async fn happen(self, bench: &Bench, at: u64) {
+        match self {
+            Self::HostDies => {
+                bench.wait_us(at * 200).await;
+                bench.world.kill(HOSTS[0], 0, End::Process);
+                bench.wait_us(1_000_000).await;
+                bench.world.start(HOSTS[0], 0);
+            }
+            Self::FailsOver => {
+                bench.wait_us(at * 400).await;
+                bench.fail_over(0, 2_000, 1_000).await;
+            }
+            Self::Broken(trouble) => bench.sabotage.begin(at, trouble, 2),
+            Self::CommitIsUnknown => bench.sabotage.unheard_commits.set(1 + at),
+        }
+    }
+}
+
+/// Each message takes effect once and in its stream's place, and each operator is told that it is done: who comes
+/// when it is done already finds no letter any more.
+fn a_letter_is_taken_in_once(meanwhile: Meanwhile, places: u64) {
+    let unknown = Arc::new(AtomicU64::new(0));
+    for at in 0..places {
+        let seen = unknown.clone();
         bench::run(2, async move |bench: Bench| {
+            let what = format!("{meanwhile:?} at {at}");
             bench.send_amounts(&[("x", 1, POISON), ("x", 2, 2), ("x", 3, 3)]).await;
             let given_up = || bench.rows("dead_letters") == 1 && bench.rows("parked") == 2;
             bench.eventually(GIVEN_UP, "it is kept aside", given_up).await;
             bench.take_panics();
             bench.cured.set(true);
             let letter = letter(&bench).await;
-            let death = async {
-                bench.wait_us(after_us).await;
-                bench.world.kill(HOSTS[0], 0, End::Process);
-                bench.wait_us(1_000_000).await;
-                bench.world.start(HOSTS[0], 0);
-            };
+            let trouble = meanwhile.happen(&bench, at);
             let (one, other, ()) =
-                futures::future::join3(replay(&bench, &letter), replay(&bench, &letter), death).await;
+                futures::future::join3(replay(&bench, &letter), replay(&bench, &letter), trouble).await;
             let statuses = [one.0, other.0];
-            // Who comes when it is done finds no letter any more.
-            assert!(
-                statuses.iter().all(|status| [200, 404].contains(status)),
-                "after {after_us} us: {statuses:?}"
-            );
-            bench.eventually(180, "x flows", || bench.added("x") == [POISON, 2, 3]).await;
-            assert_eq!((bench.rows("dead_letters"), bench.rows("parked")), (0, 0), "after {after_us} us");
+            assert!(statuses.iter().all(|status| [200, 404].contains(status)), "{what}: {statuses:?}");
+            bench.eventually(180, &what, || bench.added("x") == [POISON, 2, 3]).await;
+            let empty = ["dead_letters", "parked", "attempts"].map(|table| bench.rows(table));
+            assert_eq!(empty, [0; 3], "{what}");
+            bench.eventually(60, &what, || bench.unsent() == 0).await;
+            bench.assert_no_gap(&what);
+            if matches!(meanwhile, Meanwhile::FailsOver) {
+                assert_eq!(bench.failovers.get(), 1, "{what}");
+            }
+            seen.fetch_add(bench.sabotage.tally.unknown_commits.get(), Ordering::Relaxed);
+        });
+    }
+    // A host that dies does not live to see that a commit is unknown.
+    let sees_it = !matches!(meanwhile, Meanwhile::HostDies);
+    assert_eq!(unknown.load(Ordering::Relaxed) > 0, sees_it, "{meanwhile:?}: unknown commits");
+}
+
+#[test]
+fn two_operators_at_once_and_a_death_in_between_take_a_letter_in_once() {
+    a_letter_is_taken_in_once(Meanwhile::HostDies, 20);
+}
+
+#[test]
+fn two_operators_at_once_and_a_failover_take_a_letter_in_once() {
+    a_letter_is_taken_in_once(Meanwhile::FailsOver, 12);
+}
+
+#[test]
+fn two_operators_at_once_and_unknown_commits_take_a_letter_in_once() {
+    a_letter_is_taken_in_once(Meanwhile::CommitIsUnknown, 3);
+    for trouble in [Trouble::LostBefore, Trouble::LostAfter] {
+        a_letter_is_taken_in_once(Meanwhile::Broken(trouble), 10);
+    }
+}
+
+/// A timer's letter and an effect's are rows put back: by one of two operators, also where its commit is not heard of.
+#[test]
+fn a_timer_and_an_effect_are_put_back_once_whatever_becomes_of_the_commit() {
+    for at in 0..8 {
+        bench::run(1, async move |bench: Bench| {
+            let what = format!("an answer is lost at {at}");
+            bench.post("ticks", "k-1", &json!({ "name": "boom", "by": 2 })).await;
+            bench.eventually(10 * GIVEN_UP, "it is kept aside", || bench.rows("dead_letters") == 1).await;
+            bench.take_panics();
+            bench.cured.set(true);
+            let letter = letter(&bench).await;
+            bench.sabotage.begin(at, Trouble::LostAfter, 1);
+            let (one, other) = futures::future::join(replay(&bench, &letter), replay(&bench, &letter)).await;
+            assert!([one.0, other.0].iter().all(|status| [200, 404].contains(status)), "{what}");
+            bench.eventually(400, &what, || bench.added("boom") == [1, 1]).await;
+            let empty = ["dead_letters", "timers", "attempts"].map(|table| bench.rows(table));
+            assert_eq!(empty, [0; 3], "{what}");
+        });
+        bench::run(1, async move |bench: Bench| {
+            let what = format!("an answer is lost at {at}");
+            bench.post("pings", "k-1", &json!({ "name": "boom", "by": 1 })).await;
+            bench.eventually(10 * GIVEN_UP, "it is kept aside", || bench.rows("dead_letters") == 1).await;
+            bench.take_panics();
+            bench.cured.set(true);
+            let letter = letter(&bench).await;
+            bench.sabotage.begin(at, Trouble::LostAfter, 1);
+            let (one, other) = futures::future::join(replay(&bench, &letter), replay(&bench, &letter)).await;
+            assert!([one.0, other.0].iter().all(|status| [200, 404].contains(status)), "{what}");
+            bench.eventually(400, &what, || bench.added("boom") == [100]).await;
+            assert_eq!(bench.outside.executed(), ["boom"], "{what}");
+            let empty = ["dead_letters", "effects", "attempts"].map(|table| bench.rows(table));
+            assert_eq!(empty, [0; 3], "{what}");
         });
     }
 }

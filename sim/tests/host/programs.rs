@@ -19,7 +19,7 @@ use sim::world::node::{Node, Program};
 use crate::bench::{KAFKA, POSTGRES, STANDBY};
 use crate::counter::Counter;
 use crate::outside::Outside;
-use crate::sabotage::{Sabotage, SabotagedLog, SabotagedStore};
+use crate::sabotage::{Sabotage, SabotagedHttp, SabotagedLog, SabotagedStore};
 
 pub fn cluster() -> Cluster {
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec::new(topic.name, topic.partitions)).collect();
@@ -40,11 +40,11 @@ pub fn primary(database: &Rc<Database>) -> Program {
 pub fn outside_program(directory: &Directory, outside: &Rc<Outside>) -> Program {
     let (directory, outside) = (directory.clone(), outside.clone());
     Rc::new(move |node| {
-        let (http, outside) = (SimHttp::new(node, directory.clone()), outside.clone());
+        let (http, outside) = (SimHttp::new(node.clone(), directory.clone()), outside.clone());
         async move {
             loop {
                 let incoming = http.accept().await;
-                if let Some(response) = outside.answer(&incoming.request) {
+                if let Some(response) = outside.answer(node.world.now_ns(), &incoming.request) {
                     (incoming.respond)(response);
                 }
             }
@@ -93,13 +93,14 @@ impl HostProgram {
         let (clock, sabotage) = (Rc::new(SimClock(node.clone())), self.sabotage.clone());
         let store = Rc::new(SimStore::new(node.clone(), [POSTGRES, STANDBY].into()));
         let log = Rc::new(sim_log(node));
+        let http = Rc::new(SimHttp::new(node.clone(), self.directory.clone()));
         Ports {
             clock: clock.clone(),
             tasks: Rc::new(SimTasks(node.clone())),
             entropy: Rc::new(SimEntropy::new(node)),
             store: Rc::new(SabotagedStore { store, sabotage: sabotage.clone() }),
-            log: Rc::new(SabotagedLog { log, clock, sabotage }),
-            http: Rc::new(SimHttp::new(node.clone(), self.directory.clone())),
+            log: Rc::new(SabotagedLog { log, clock, sabotage: sabotage.clone() }),
+            http: Rc::new(SabotagedHttp { http, sabotage }),
         }
     }
 }

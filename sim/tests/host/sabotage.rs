@@ -6,15 +6,23 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use host::ports::log::{LogConsumer, LogProducer, OutRecord, SendError};
+use bytes::Bytes;
+use host::ports::log::{LogConsumer, LogEvent, LogProducer, OutRecord, SendError};
 use host::ports::store::{OnConflict, Reply, Role, Session, Statement, Store, StoreError, Value};
-use host::ports::{Clock, Log};
+use host::ports::{Clock, Http, HttpError, Incoming, Log};
+use http::{Method, Request, Response};
 use model::Timestamp;
+
+use crate::tally::{Asked, Tally, raise};
 
 /// How long a partition without a leader holds up a send, as `delivery.timeout.ms` does.
 const DELIVERY_TIMEOUT_MS: i64 = 120_000;
+
+/// What an outside party knows a command by, however often it comes.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What happens to a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +43,10 @@ pub enum Lie {
     ForgetsSequences,
     /// Every seventh record counts as acknowledged and is not sent.
     LosesMessages,
+    /// Every command to somebody outside is sent twice.
+    CallsTwice,
+    /// ... and has a new idempotency key each time that it is sent.
+    RenamesCalls,
 }
 
 #[derive(Default)]
@@ -45,6 +57,9 @@ pub struct Sabotage {
     pub trouble: Cell<Option<(u64, Trouble)>>,
     /// The same happens to so many pipelines in a row.
     pub times: Cell<u64>,
+    /// So many of the next commits that store an event are done, and not answered.
+    pub unheard_commits: Cell<u64>,
+    pub tally: Tally,
     pub lie: Cell<Option<Lie>>,
     /// Partitions that have no leader.
     pub leaderless: RefCell<BTreeSet<(&'static str, i32)>>,
@@ -68,6 +83,16 @@ impl Sabotage {
             self.times.set(self.times.get() - 1);
         }
         is_hit.then_some(trouble)
+    }
+
+    fn is_unheard(&self, statements: &[Statement]) -> bool {
+        let stores_event = |statement: &Statement| matches!(statement, Statement::Insert { table, .. } if table.name == "events");
+        let left = self.unheard_commits.get();
+        let is_unheard = left > 0 && statements.iter().any(stores_event);
+        if is_unheard {
+            self.unheard_commits.set(left - 1);
+        }
+        is_unheard
     }
 
     fn lies(&self, lie: Lie) -> Option<u64> {
@@ -98,12 +123,34 @@ struct SabotagedSession {
 #[async_trait(?Send)]
 impl Session for SabotagedSession {
     async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
-        let Some(session) = &mut self.session else { return Err(StoreError::Lost) };
         let statements = self.sabotage.twisted(statements);
+        let asked: Vec<Asked> = statements.iter().map(Asked::of).collect();
+        self.sabotage.tally.asked(&statements);
+        let result = self.run_or_break(statements).await;
+        self.sabotage.tally.answered(&asked, &result);
+        result
+    }
+
+    async fn notified(&mut self) -> Result<&'static str, StoreError> {
+        match &mut self.session {
+            Some(session) => session.notified().await,
+            None => Err(StoreError::Lost),
+        }
+    }
+}
+
+impl SabotagedSession {
+    async fn run_or_break(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
+        let Some(session) = &mut self.session else { return Err(StoreError::Lost) };
         let rolls_back = matches!(statements[..], [Statement::Rollback]);
         let commits = statements.iter().any(|statement| matches!(statement, Statement::Commit));
         let lost = if commits { StoreError::UnknownCommit } else { StoreError::Lost };
-        match if rolls_back { None } else { self.sabotage.next_trouble() } {
+        let trouble = match rolls_back {
+            true => None,
+            false if commits && self.sabotage.is_unheard(&statements) => Some(Trouble::LostAfter),
+            false => self.sabotage.next_trouble(),
+        };
+        match trouble {
             None => session.run(statements).await,
             Some(Trouble::Sqlstate(sqlstate)) => {
                 session.run(vec![Statement::Rollback]).await?;
@@ -119,13 +166,6 @@ impl Session for SabotagedSession {
                 self.session = None;
                 Err(lost)
             }
-        }
-    }
-
-    async fn notified(&mut self) -> Result<&'static str, StoreError> {
-        match &mut self.session {
-            Some(session) => session.notified().await,
-            None => Err(StoreError::Lost),
         }
     }
 }
@@ -177,11 +217,44 @@ impl Log for SabotagedLog {
     }
 
     fn consumer(&self, group: &str, topics: &[&'static str]) -> Box<dyn LogConsumer> {
-        self.log.consumer(group, topics)
+        let consumer = self.log.consumer(group, topics);
+        Box::new(WatchedConsumer { consumer, sabotage: self.sabotage.clone() })
     }
 
     fn partition_of(&self, topic: &'static str, key: &[u8]) -> i32 {
         self.log.partition_of(topic, key)
+    }
+}
+
+struct WatchedConsumer {
+    consumer: Box<dyn LogConsumer>,
+    sabotage: Rc<Sabotage>,
+}
+
+#[async_trait(?Send)]
+impl LogConsumer for WatchedConsumer {
+    async fn poll(&mut self) -> LogEvent {
+        let event = self.consumer.poll().await;
+        if let LogEvent::Records { records, .. } = &event {
+            raise(&self.sabotage.tally.polled_max, records.len());
+        }
+        event
+    }
+
+    async fn bounds(&mut self, topic: &str, partition: i32) -> Option<(i64, i64)> {
+        self.consumer.bounds(topic, partition).await
+    }
+
+    fn seek(&mut self, topic: &str, partition: i32, offset: i64) {
+        self.consumer.seek(topic, partition, offset);
+    }
+
+    fn report(&mut self, topic: &str, partition: i32, next_offset: i64) {
+        self.consumer.report(topic, partition, next_offset);
+    }
+
+    async fn leave(&mut self) {
+        self.consumer.leave().await;
     }
 }
 
@@ -203,6 +276,7 @@ impl SabotagedProducer {
 impl LogProducer for SabotagedProducer {
     /// One partition without a leader holds up the results of all.
     async fn send(&mut self, records: Vec<OutRecord>) -> Vec<Result<(), SendError>> {
+        let _sending = self.sabotage.tally.begin_send(records.len());
         let stuck: Vec<bool> = records.iter().map(|record| self.is_leaderless(record)).collect();
         let lost: Vec<bool> = records
             .iter()
@@ -229,5 +303,37 @@ impl LogProducer for SabotagedProducer {
                 (false, false) => results.next().expect("one result per record"),
             })
             .collect()
+    }
+}
+
+pub struct SabotagedHttp {
+    pub http: Rc<dyn Http>,
+    pub sabotage: Rc<Sabotage>,
+}
+
+#[async_trait(?Send)]
+impl Http for SabotagedHttp {
+    async fn call(
+        &self,
+        party: &str,
+        mut request: Request<Bytes>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, HttpError> {
+        let key = request.headers().get(IDEMPOTENCY_KEY).cloned();
+        if let (&Method::PUT, Some(key)) = (request.method(), key) {
+            if self.sabotage.lies(Lie::CallsTwice).is_some() {
+                self.http.call(party, request.clone(), timeout).await?;
+            }
+            if let Some(number) = self.sabotage.lies(Lie::RenamesCalls) {
+                let renamed = format!("{}#{number}", key.to_str().expect("the counter's keys are text"));
+                let renamed = renamed.parse().expect("a key and a number");
+                request.headers_mut().insert(IDEMPOTENCY_KEY, renamed);
+            }
+        }
+        self.http.call(party, request, timeout).await
+    }
+
+    async fn accept(&self) -> Incoming {
+        self.http.accept().await
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use sim::world::rng::Rng;
 
+use crate::counter::POISON;
+
 pub const STREAMS: [&str; 3] = ["x", "y", "a"];
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -28,6 +30,15 @@ pub enum Step {
     CutLog { down_ms: u64 },
     /// One pipeline of some host meets this error.
     Refuse { sqlstate: &'static str },
+    /// The next commit that stores something happens, and its answer does not arrive.
+    LoseAnswer,
+    /// Somebody outside does not answer the next call, which it has acted on, or has not seen.
+    Silence { seen: bool },
+    /// The primary dies, the standby is promoted after so many milliseconds, and the other comes back as its standby.
+    Failover { detect_ms: u64, back_ms: u64 },
+    /// This message panics, whenever and however often it comes, until an operator has had the service cured and
+    /// replays what was kept aside.
+    Poison { stream: &'static str, sequence: u64, cured_ms: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +49,7 @@ pub struct Script {
 }
 
 impl Step {
-    pub const KINDS: usize = 9;
+    pub const KINDS: usize = 13;
 
     pub fn kind(&self) -> &'static str {
         match self {
@@ -51,33 +62,64 @@ impl Step {
             Self::Stop { .. } => "stop",
             Self::CutLog { .. } => "cut log",
             Self::Refuse { .. } => "refuse",
+            Self::LoseAnswer => "lose answer",
+            Self::Silence { .. } => "silence",
+            Self::Failover { .. } => "failover",
+            Self::Poison { .. } => "poison",
         }
+    }
+
+    /// Whether it breaks something.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Ask { .. } | Self::Message { .. })
+    }
+
+    /// Its numbers, as far as they can be other ones: not those that name somebody.
+    fn sizes(&mut self) -> Vec<&mut u64> {
+        match self {
+            Self::Ask { .. } | Self::Stop { .. } | Self::Refuse { .. } => Vec::new(),
+            Self::LoseAnswer | Self::Silence { .. } => Vec::new(),
+            Self::Message { sequence, .. } => vec![sequence],
+            Self::Kill { down_ms, .. } | Self::CutLog { down_ms } => vec![down_ms],
+            Self::KillAfterMessages { messages, .. } => vec![messages],
+            Self::CutDatabase { messages, down_ms } => vec![messages, down_ms],
+            Self::Pause { for_ms, .. } => vec![for_ms],
+            Self::Failover { detect_ms, back_ms } => vec![detect_ms, back_ms],
+            Self::Poison { sequence, cured_ms, .. } => vec![sequence, cured_ms],
+        }
+    }
+
+    /// The least that a number of this step can be: sequences begin with 1.
+    fn least(&self) -> u64 {
+        u64::from(!matches!(self, Self::Kill { .. }))
     }
 
     fn draw(rng: &mut Rng) -> Self {
         let host = usize::try_from(rng.below(2)).expect("small");
-        match rng.below(20) {
+        let stream = STREAMS[rng.below(3) as usize];
+        match rng.below(48) {
             // Few keys: the same one comes again and again.
-            0..=6 => {
+            0..=14 => {
                 let key = rng.below(12);
                 // A counter has one timer and one effect, so there is one key for each.
                 let what = ["increments", "ticks", "pings"][key.saturating_sub(6) as usize / 2];
                 Self::Ask { what, key, name: NAMES[key as usize % 3], by: 1 + key % 3 }
             }
-            7..=12 => {
-                let stream = STREAMS[rng.below(3) as usize];
-                Self::Message { stream, sequence: 1 + rng.below(8) }
-            }
-            13 => Self::Kill { host, down_ms: rng.below(20_000) },
-            14 => Self::KillAfterMessages { host, messages: rng.below(120) },
-            15 => Self::CutDatabase { messages: rng.below(120), down_ms: 1 + rng.below(20_000) },
-            16 => Self::Pause { host, for_ms: 1 + rng.below(40_000) },
-            17 => Self::Stop { host },
-            18 => Self::CutLog { down_ms: 1 + rng.below(20_000) },
-            _ => {
+            15..=27 => Self::Message { stream, sequence: 1 + rng.below(8) },
+            28 | 29 => Self::Kill { host, down_ms: rng.below(20_000) },
+            30 | 31 => Self::KillAfterMessages { host, messages: rng.below(120) },
+            32 | 33 => Self::CutDatabase { messages: rng.below(120), down_ms: 1 + rng.below(20_000) },
+            34 | 35 => Self::Pause { host, for_ms: 1 + rng.below(40_000) },
+            36 | 37 => Self::Stop { host },
+            38 | 39 => Self::CutLog { down_ms: 1 + rng.below(20_000) },
+            40 | 41 => {
                 let sqlstates = ["40001", "40P01", "57P01", "25006", "53100", "57014", "25P03"];
                 Self::Refuse { sqlstate: sqlstates[rng.below(7) as usize] }
             }
+            42 | 43 => Self::LoseAnswer,
+            44 | 45 => Self::Silence { seen: rng.below(2) == 0 },
+            46 => Self::Failover { detect_ms: rng.below(8_000), back_ms: 1 + rng.below(10_000) },
+            _ => Self::Poison { stream, sequence: 1 + rng.below(8), cured_ms: rng.below(200_000) },
         }
     }
 }
@@ -104,13 +146,58 @@ impl Script {
         Self { seed: self.seed, steps: steps.map(|(_, step)| step.clone()).collect() }
     }
 
+    /// The same with less of something: each pause and each number by itself, none and half of it.
+    pub fn with_less(&self) -> Vec<Self> {
+        let mut scripts = Vec::new();
+        let mut less = |at: usize, change: &dyn Fn(&mut (u64, Step))| {
+            let mut script = self.clone();
+            change(&mut script.steps[at]);
+            if script != *self {
+                scripts.push(script);
+            }
+        };
+        for (at, (_, step)) in self.steps.iter().enumerate() {
+            let least = step.least();
+            less(at, &|(pause_us, _)| *pause_us = 0);
+            less(at, &|(pause_us, _)| *pause_us /= 2);
+            for size in 0..step.clone().sizes().len() {
+                less(at, &|(_, step)| *step.sizes()[size] = least);
+                less(at, &|(_, step)| *step.sizes()[size] = (*step.sizes()[size] / 2).max(least));
+            }
+        }
+        scripts
+    }
+
+    /// How long it is in all: every pause and number.
+    pub fn size(&self) -> u64 {
+        let of = |(pause_us, step): &(u64, Step)| {
+            pause_us + step.clone().sizes().into_iter().map(|size| *size).sum::<u64>()
+        };
+        self.steps.iter().map(of).sum()
+    }
+
     /// The last sequence of a stream that the script sends.
     pub fn last(&self, stream: &str) -> u64 {
         let sequences = self.steps.iter().filter_map(|(_, step)| match step {
-            Step::Message { stream: other, sequence } if *other == stream => Some(*sequence),
+            Step::Message { stream: other, sequence } | Step::Poison { stream: other, sequence, .. } => {
+                (*other == stream).then_some(*sequence)
+            }
             _ => None,
         });
         sequences.max().unwrap_or(0)
+    }
+
+    /// What a message adds.
+    pub fn amount(&self, stream: &str, sequence: u64) -> u64 {
+        let poisons = |(_, step): &(u64, Step)| matches!(step, Step::Poison { stream: other, sequence: at, .. } if *other == stream && *at == sequence);
+        if self.steps.iter().any(poisons) { POISON } else { sequence }
+    }
+
+    /// Messages that panic.
+    pub fn poisons(&self) -> usize {
+        let every =
+            STREAMS.into_iter().flat_map(|stream| (1..=self.last(stream)).map(move |at| (stream, at)));
+        every.filter(|(stream, sequence)| self.amount(stream, *sequence) == POISON).count()
     }
 }
 
