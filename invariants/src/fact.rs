@@ -45,12 +45,6 @@ pub enum Fact {
     },
     /// A record passed the last stable offset of its partition.
     Visible(Visible),
-    /// Records at and after the offset are gone.
-    Truncated {
-        topic: String,
-        partition: i32,
-        offset: i64,
-    },
     /// A consumer group completed a rebalance.
     Rebalanced {
         group: String,
@@ -100,7 +94,6 @@ pub enum FactKind {
     CommitLost,
     Promoted,
     Visible,
-    Truncated,
     Rebalanced,
     Request,
     Answer,
@@ -285,7 +278,6 @@ impl FactKind {
         Self::CommitLost,
         Self::Promoted,
         Self::Visible,
-        Self::Truncated,
         Self::Rebalanced,
         Self::Request,
         Self::Answer,
@@ -308,7 +300,6 @@ impl Fact {
                 FactKind::Promoted
             }
             Self::Visible(_) => FactKind::Visible,
-            Self::Truncated { .. } => FactKind::Truncated,
             Self::Rebalanced { .. } => FactKind::Rebalanced,
             Self::Request(_) => FactKind::Request,
             Self::Answer(_) => FactKind::Answer,

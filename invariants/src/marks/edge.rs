@@ -10,9 +10,19 @@ use crate::read::{request_of, trade};
 use crate::{Fact, FactKind, Record};
 
 const ANSWERS: &[FactKind] = &[FactKind::Answer];
+const FAULTS_AND_CLIENTS: &[FactKind] = &[FactKind::Fault, FactKind::Request, FactKind::Answer];
+
+/// How long a token is good for: what is asked later, after the keys have changed, comes under a token of the new ones.
+const TOKEN_NS: i64 = 3_600_000_000_000;
 
 pub fn marks() -> Vec<Box<dyn Mark>> {
     vec![
+        follow(
+            "edge:accepted_under_new_keys",
+            "A request was accepted that was made when all tokens from before a rotation of keys had expired.",
+            FAULTS_AND_CLIENTS,
+            accepted_under_new_keys,
+        ),
         when!("edge:bad_request", "A request was answered 400 or 422.", ANSWERS, |record| {
             status(record).is_some_and(|status| matches!(status, 400 | 422))
         }),
@@ -68,6 +78,31 @@ fn unknown_but_taken(requests: &mut Requests, record: &Record<'_>) -> bool {
     })
 }
 
+#[derive(Default)]
+struct Keys {
+    rotated_ns: Option<i64>,
+    /// Requests, by client and key, that come under tokens of new keys.
+    asked: BTreeSet<(String, String)>,
+}
+
+fn accepted_under_new_keys(keys: &mut Keys, record: &Record<'_>) -> bool {
+    match record.fact {
+        Fact::FaultBegan { action, .. } if action == "keys-rotated" => {
+            keys.rotated_ns.get_or_insert(record.at_ns);
+            false
+        }
+        Fact::Request(request) if keys.rotated_ns.is_some_and(|at| record.at_ns - at > TOKEN_NS) => {
+            keys.asked.insert((request.client.clone(), request.idempotency_key.clone()));
+            false
+        }
+        Fact::Answer(answer) => {
+            let was_asked = keys.asked.remove(&(answer.client.clone(), answer.idempotency_key.clone()));
+            was_asked && matches!(answer.outcome, Outcome::Accepted { .. })
+        }
+        _ => false,
+    }
+}
+
 /// The status of a refusal.
 fn status(record: &Record<'_>) -> Option<u16> {
     match record.fact {
@@ -84,6 +119,19 @@ mod tests {
     use super::super::check;
     use super::*;
     use crate::testing::{Commit, accepted, answered, asked, asks_trade, history, received};
+
+    #[test]
+    fn a_token_of_new_keys_is_accepted() {
+        let mark = "edge:accepted_under_new_keys";
+        let (action, target) = ("keys-rotated".to_owned(), "identity".to_owned());
+        let rotated = || Fact::FaultBegan { id: 1, action: action.clone(), target: target.clone() };
+        let ask = || asked("c", "k", 1, asks_trade());
+        check(mark, history![rotated(), (TOKEN_NS + 1, ask()), accepted("c", "k", "T-1")], true);
+        check(mark, history![rotated(), (TOKEN_NS, ask()), accepted("c", "k", "T-1")], false);
+        check(mark, history![(TOKEN_NS + 1, ask()), accepted("c", "k", "T-1")], false);
+        let refused = answered("c", "k", Outcome::Rejected { status: 401, code: String::new() });
+        check(mark, history![rotated(), (TOKEN_NS + 1, ask()), refused], false);
+    }
 
     #[test]
     fn answers_have_a_status() {

@@ -7,11 +7,13 @@ mod concern;
 mod edge;
 mod fault;
 mod fix;
+mod kafka;
 mod ledger;
 mod notification;
 mod payment;
 mod replay;
 mod settlement;
+mod store;
 mod trade;
 mod venue;
 mod world;
@@ -44,11 +46,13 @@ pub fn all() -> Vec<Box<dyn Mark>> {
         edge::marks,
         fault::marks,
         fix::marks,
+        kafka::marks,
         ledger::marks,
         notification::marks,
         payment::marks,
         replay::marks,
         settlement::marks,
+        store::marks,
         trade::marks,
         venue::marks,
         world::marks,
@@ -123,4 +127,17 @@ fn find(name: &str) -> Box<dyn Mark> {
 #[track_caller]
 fn check(name: &str, history: impl IntoIterator<Item = crate::testing::Told>, met: bool) {
     assert_eq!(crate::testing::meets(find(name).as_mut(), history), met, "{name}");
+}
+
+/// Like [`check`], for marks to which it matters on which node a fact happened.
+#[cfg(test)]
+#[track_caller]
+fn check_on(name: &str, history: &[(&str, crate::testing::Told)], met: bool) {
+    let mut mark = find(name);
+    for (sequence, (node, told)) in (1..).zip(history) {
+        if mark.watches().contains(&told.fact.kind()) {
+            mark.observe(&Record { sequence, at_ns: told.at_ns, node, cause: "", fact: &told.fact });
+        }
+    }
+    assert_eq!(mark.seen(), met, "{name}");
 }

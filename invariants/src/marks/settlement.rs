@@ -10,15 +10,24 @@ use crate::read::{settlement, subject};
 use crate::{Fact, FactKind, Record};
 
 const COMMITS: &[FactKind] = &[FactKind::Committed];
+const COMMITS_AND_GROUPS: &[FactKind] = &[FactKind::Committed, FactKind::Rebalanced];
 const COMMITS_AND_FAILURES: &[FactKind] = &[FactKind::Committed, FactKind::Promoted, FactKind::Node];
 
 const HOUR_NS: i64 = 3_600_000_000_000;
+/// More than clocks differ by where nothing is wrong with them.
+const SKEW_NS: u64 = 30_000_000_000;
 
 pub fn marks() -> Vec<Box<dyn Mark>> {
     vec![
         when!("settlement:batch_closed", "A settlement batch closed.", COMMITS, |record| {
             any(record, |event| matches!(event, Event::BatchClosed(_)))
         }),
+        follow(
+            "settlement:batch_changed_hands",
+            "A batch closed although the group of settlement lost a member while it was open.",
+            COMMITS_AND_GROUPS,
+            batch_changed_hands,
+        ),
         when!(
             "settlement:batch_late",
             "A settlement batch started more than an hour after its time.",
@@ -30,6 +39,12 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
             "A batch closed although settlement, or its database, went down while it was open.",
             COMMITS_AND_FAILURES,
             batch_resumed,
+        ),
+        when!(
+            "settlement:batch_under_skew",
+            "A batch started while its database's clock was more than 30 s off.",
+            COMMITS,
+            batch_under_skew
         ),
         when!(
             "settlement:block_refused",
@@ -95,26 +110,58 @@ struct Batches {
     hit: BTreeSet<String>,
 }
 
+impl Batches {
+    /// Whether a batch closes that a failure has hit.
+    fn closes(&mut self, record: &Record<'_>, failed: bool) -> bool {
+        if failed {
+            self.hit.extend(self.open.iter().cloned());
+        }
+        settlement(record.fact).any(|(_, event)| match event {
+            Event::BatchStarted(batch) => {
+                self.open.insert(batch.settlement_date.clone());
+                false
+            }
+            Event::BatchClosed(batch) => {
+                self.open.remove(&batch.settlement_date);
+                self.hit.contains(&batch.settlement_date)
+            }
+            _ => false,
+        })
+    }
+}
+
 fn batch_resumed(batches: &mut Batches, record: &Record<'_>) -> bool {
     let down = match record.fact {
         Fact::NodeDied | Fact::NodePanicked { .. } => record.node.contains("settlement"),
         Fact::Promoted { database, .. } => database == "settlement",
         _ => false,
     };
-    if down {
-        batches.hit.extend(batches.open.iter().cloned());
-    }
-    settlement(record.fact).any(|(_, event)| match event {
-        Event::BatchStarted(batch) => {
-            batches.open.insert(batch.settlement_date.clone());
-            false
-        }
-        Event::BatchClosed(batch) => {
-            batches.open.remove(&batch.settlement_date);
-            batches.hit.contains(&batch.settlement_date)
+    batches.closes(record, down)
+}
+
+#[derive(Default)]
+struct Hands {
+    batches: Batches,
+    members: BTreeSet<String>,
+}
+
+fn batch_changed_hands(hands: &mut Hands, record: &Record<'_>) -> bool {
+    let lost = match record.fact {
+        Fact::Rebalanced { group, members, .. } if group == "settlement" => {
+            let members: BTreeSet<String> = members.iter().cloned().collect();
+            let lost = !hands.members.is_subset(&members);
+            hands.members = members;
+            lost
         }
         _ => false,
-    })
+    };
+    hands.batches.closes(record, lost)
+}
+
+fn batch_under_skew(record: &Record<'_>) -> bool {
+    let Fact::Committed(committed) = record.fact else { return false };
+    committed.database_time_ns.abs_diff(record.at_ns) > SKEW_NS
+        && any(record, |event| matches!(event, Event::BatchStarted(_)))
 }
 
 fn carried_then_settled(carried: &mut BTreeSet<String>, record: &Record<'_>) -> bool {
@@ -173,6 +220,32 @@ mod tests {
         check("settlement:batch_resumed", history![started(), Fact::NodeDied, closed()], true);
         let promoted = Fact::Promoted { database: "settlement".to_owned(), timeline: 2 };
         check("settlement:batch_resumed", history![started(), promoted, closed()], true);
+    }
+
+    #[test]
+    fn a_batch_changes_hands_when_the_group_loses_a_member() {
+        let joined = |members: &[&str]| {
+            let members = members.iter().map(ToString::to_string).collect();
+            Fact::Rebalanced { group: "settlement".to_owned(), generation: 1, members }
+        };
+        let (both, one) = (|| joined(&["settlement/1", "settlement/2"]), || joined(&["settlement/2"]));
+        let mark = "settlement:batch_changed_hands";
+        check(mark, history![both(), started(), one(), closed()], true);
+        check(mark, history![both(), started(), both(), closed()], false);
+        check(mark, history![both(), one(), started(), both(), closed()], false);
+        check(mark, history![both(), started(), one()], false);
+    }
+
+    #[test]
+    fn a_batch_starts_on_its_databases_clock() {
+        let started = |database_time_ns| {
+            let mut commit = started();
+            commit.0.database_time_ns = database_time_ns;
+            Fact::from(commit)
+        };
+        let skew = i64::try_from(SKEW_NS).expect("half a minute");
+        check("settlement:batch_under_skew", history![started(-skew)], false);
+        check("settlement:batch_under_skew", history![started(-skew - 1)], true);
     }
 
     #[test]

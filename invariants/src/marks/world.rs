@@ -1,37 +1,28 @@
-//! Marks of what the world did to the platform: nodes, databases, the log.
+//! Marks of nodes: that they came back, and what was in their hands when they died.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 
-use super::{Mark, follow, when};
+use super::{Mark, follow};
+use crate::fact::Visible;
 use crate::{Fact, FactKind, Record};
+
+const NODES: &[FactKind] = &[FactKind::Node];
+const NODES_AND_DECISIONS: &[FactKind] = &[FactKind::Node, FactKind::Visible, FactKind::Committed];
+
+/// A service that reads what it is shown has it in hand for about so long, where its database is slow.
+const IN_HAND_NS: i64 = 500_000_000;
+/// A living instance would have decided by then.
+const DECIDES_WITHIN_NS: i64 = 2_000_000_000;
 
 pub fn marks() -> Vec<Box<dyn Mark>> {
     vec![
         follow(
-            "kafka:duplicate_visible",
-            "A topic showed a message twice.",
-            &[FactKind::Visible],
-            duplicate_visible,
+            "node:died_deciding",
+            "A service died within 0.5 s of a message that it had not decided on, and did so over 2 s later.",
+            NODES_AND_DECISIONS,
+            died_deciding,
         ),
-        when!(
-            "kafka:rebalanced",
-            "A consumer group completed a rebalance.",
-            &[FactKind::Rebalanced],
-            |record| { matches!(record.fact, Fact::Rebalanced { .. }) }
-        ),
-        when!("kafka:truncated", "A partition lost records.", &[FactKind::Truncated], |record| {
-            matches!(record.fact, Fact::Truncated { .. })
-        }),
-        follow("node:restarted", "A node came back after it had died.", &[FactKind::Node], restarted),
-        when!(
-            "store:commit_lost",
-            "A database lost an acknowledged commit.",
-            &[FactKind::CommitLost],
-            |record| { matches!(record.fact, Fact::CommitLost { .. }) }
-        ),
-        when!("store:failed_over", "A standby became primary.", &[FactKind::Promoted], |record| {
-            matches!(record.fact, Fact::Promoted { .. })
-        }),
+        follow("node:restarted", "A node came back after it had died.", NODES, restarted),
     ]
 }
 
@@ -46,24 +37,77 @@ fn restarted(dead: &mut BTreeSet<String>, record: &Record<'_>) -> bool {
     }
 }
 
-/// The highest sequence that each source has shown in each topic.
-fn duplicate_visible(shown: &mut BTreeMap<(String, String), u64>, record: &Record<'_>) -> bool {
-    let Fact::Visible(visible) = record.fact else { return false };
-    let Some(headers) = &visible.headers else { return false };
-    let highest = shown.entry((headers.source.clone(), visible.topic.clone())).or_default();
-    let again = headers.sequence <= *highest;
-    *highest = headers.sequence.max(*highest);
-    again
+/// Ids of messages, with times.
+#[derive(Default)]
+struct Hands {
+    shown: VecDeque<(i64, String)>,
+    /// Decided on lately, by service and message.
+    decided: VecDeque<(i64, String, String)>,
+    /// Undecided when an instance of the service died, by service and message.
+    dropped: VecDeque<(i64, String, String)>,
+}
+
+/// How long what a dead instance had in its hands is remembered.
+const MEMORY_NS: i64 = 120_000_000_000;
+
+fn died_deciding(hands: &mut Hands, record: &Record<'_>) -> bool {
+    let now = record.at_ns;
+    while hands.shown.front().is_some_and(|(at, _)| now - at > IN_HAND_NS) {
+        hands.shown.pop_front();
+    }
+    while hands.decided.front().is_some_and(|(at, ..)| now - at > IN_HAND_NS) {
+        hands.decided.pop_front();
+    }
+    while hands.dropped.front().is_some_and(|(at, ..)| now - at > MEMORY_NS) {
+        hands.dropped.pop_front();
+    }
+    match record.fact {
+        Fact::Visible(Visible { headers: Some(headers), .. }) => {
+            hands.shown.push_back((now, headers.event_id.clone()));
+            false
+        }
+        Fact::NodeDied | Fact::NodePanicked { .. } => {
+            hands.drop_of(now, record.node);
+            false
+        }
+        Fact::Committed(committed) => {
+            let service = &committed.database;
+            committed.events.iter().fold(false, |met, row| {
+                hands.decided.push_back((now, service.clone(), row.cause.clone()));
+                met || hands.picks_up(now, service, &row.cause)
+            })
+        }
+        _ => false,
+    }
+}
+
+impl Hands {
+    /// What was shown lately, and was not decided on by this node's service.
+    fn drop_of(&mut self, now: i64, node: &str) {
+        let Some((service, _)) = node.split_once('/') else { return };
+        for (_, message) in &self.shown {
+            if !self.decided.iter().any(|(_, by, on)| by == service && on == message) {
+                self.dropped.push_back((now, service.to_owned(), message.clone()));
+            }
+        }
+    }
+
+    /// Whether this is the decision on what an instance had in its hands when it died.
+    fn picks_up(&mut self, now: i64, service: &str, message: &str) -> bool {
+        let Some(at) = self.dropped.iter().position(|(_, by, on)| by == service && on == message) else {
+            return false;
+        };
+        self.dropped.remove(at).is_some_and(|(died, ..)| now - died > DECIDES_WITHIN_NS)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use contracts::Headers;
+    use contracts::events::position_stored;
 
-    use super::super::check;
+    use super::super::{check, check_on};
     use super::*;
-    use crate::fact::Visible;
-    use crate::testing::history;
+    use crate::testing::{Commit, Told, history, step};
 
     #[test]
     fn a_dead_node_comes_back() {
@@ -72,33 +116,26 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_shown_twice() {
-        let shown = |sequence| {
-            let headers = Headers { source: "trade/trade/T-1".to_owned(), sequence, ..Headers::default() };
-            Fact::Visible(Visible {
-                topic: "trade-submitted".to_owned(),
-                partition: 0,
-                offset: 0,
-                leader_epoch: 0,
-                key: String::new(),
-                headers: Some(headers),
-                message: None,
-                payload: Default::default(),
-            })
+    fn a_service_dies_with_a_message_in_its_hands() {
+        let message = || {
+            let Fact::Visible(mut shown) = crate::testing::shown("trade/trade/T-1", 1) else {
+                unreachable!("it shows a message")
+            };
+            shown.headers.iter_mut().for_each(|headers| "E-1".clone_into(&mut headers.event_id));
+            ("kafka/1", Told::from(Fact::Visible(shown)))
         };
-        check("kafka:duplicate_visible", history![shown(1), shown(2)], false);
-        check("kafka:duplicate_visible", history![shown(1), shown(2), shown(1)], true);
-    }
-
-    #[test]
-    fn databases_and_logs_fail() {
-        let promoted = Fact::Promoted { database: "trade".to_owned(), timeline: 2 };
-        check("store:failed_over", history![promoted], true);
-        let lost = Fact::CommitLost { database: "trade".to_owned(), transaction: 1 };
-        check("store:commit_lost", history![lost], true);
-        let truncated = Fact::Truncated { topic: "trade-submitted".to_owned(), partition: 0, offset: 1 };
-        check("kafka:truncated", history![truncated], true);
-        let rebalanced = Fact::Rebalanced { group: "trade".to_owned(), generation: 1, members: Vec::new() };
-        check("kafka:rebalanced", history![rebalanced], true);
+        let dies = |at, node| (node, Told::from((at, Fact::NodeDied)));
+        let decides = |at| {
+            let event = position_stored::Event::Blocked(step("T-1"));
+            let commit = Commit::by("position").event("account/S", event).caused_by("E-1");
+            ("postgres/position/primary", Told::from((at, commit)))
+        };
+        let mark = "node:died_deciding";
+        let later = DECIDES_WITHIN_NS + 1;
+        check_on(mark, &[message(), dies(0, "position/1"), decides(later)], true);
+        check_on(mark, &[message(), dies(0, "position/1"), decides(later - 1)], false);
+        check_on(mark, &[message(), dies(0, "trade/1"), decides(later)], false);
+        check_on(mark, &[message(), dies(IN_HAND_NS + 1, "position/1"), decides(later * 2)], false);
+        check_on(mark, &[message(), decides(0), dies(0, "position/1"), decides(later)], false);
     }
 }

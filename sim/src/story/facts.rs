@@ -53,7 +53,6 @@ pub fn one(fact: &Fact) -> String {
         Fact::StandbyLeft { database } => format!("{database} commits without its standby"),
         Fact::StandbyJoined { database } => format!("{database} commits wait for the standby again"),
         Fact::Visible(visible) => seen(visible),
-        Fact::Truncated { topic, partition, offset } => format!("{topic} {partition} cut off at {offset}"),
         Fact::Rebalanced { group, generation, members } => {
             format!("group {group} generation {generation}: {}", members.join(", "))
         }
