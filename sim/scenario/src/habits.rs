@@ -27,9 +27,15 @@ fn store() -> Vec<Habit> {
         ),
         Habit::of::<Strikes>("commit-swallowed", "Takes transactions that fail for committed.", STORED),
         Habit::of::<Nothing>("unknown-taken-for-committed", "Takes silence for a commit.", STORED),
+        Habit::of::<Nothing>("unknown-taken-for-failed", "Takes silence for a failure, and says so.", STORED),
         Habit::of::<Nothing>("stream-by-stream", "Stores each stream in a transaction of its own.", STORED),
         Habit::of::<Nothing>("position-first", "Commits the input position before its effects.", STORED),
         Habit::of::<Nothing>("position-unwritten", "Never writes its input position down.", STORED),
+        Habit::of::<Nothing>(
+            "claim-ignored",
+            "Moves input positions, whoever has claimed them since.",
+            STORED,
+        ),
         Habit::of::<Nothing>(
             "last-writer-wins",
             "Writes streams unlocked, whatever they hold by now.",
@@ -39,8 +45,13 @@ fn store() -> Vec<Habit> {
         Habit::of::<Nothing>("replica-read", "Reads states from the standby.", STORED),
         Habit::of::<Nothing>("inbox-forgotten", "Takes each input for a new one.", STORED),
         Habit::of::<Nothing>(
+            "scope-without-client",
+            "Keeps the keys of requests by route, whoever sent them.",
+            STORED,
+        ),
+        Habit::of::<Nothing>(
             "outbox-cursor",
-            "Publishes behind the greatest id so far, of ids that come late.",
+            "Publishes behind the greatest id so far, and never looks back.",
             STORED,
         ),
         Habit::of::<Nothing>("outbox-reversed", "Publishes the last message first.", STORED),
@@ -81,6 +92,7 @@ fn trading_rules() -> Vec<Habit> {
     let (trade, position, clearing) = (&["trade"], &["position"], &["clearing"]);
     vec![
         Habit::of::<Strikes>("last-news-wins", "Takes each step of a trade for its state.", trade),
+        Habit::of::<Strikes>("late-news-reopens", "Lets late news of a trade change its end.", trade),
         Habit::of::<Strikes>("oversell-unchecked", "Promises shares whether they are free or not.", position),
         Habit::of::<Cached>("balance-from-cache", "Looks a seller's shares up in a cache.", position),
         Habit::of::<Strikes>(
@@ -110,12 +122,24 @@ fn settlement_rules() -> Vec<Habit> {
         Habit::of::<Strikes>("settled-when-paid", "Calls a trade settled before delivery.", settlement),
         Habit::of::<Strikes>("settled-per-account", "Calls a trade settled at each delivery.", settlement),
         Habit::of::<AtHour>("batch-by-utc", "Starts batches at an hour of UTC.", settlement),
+        Habit::of::<Nothing>(
+            "batch-day-after-day",
+            "Starts batches 24 hours after the last one.",
+            settlement,
+        ),
+        Habit::of::<Nothing>(
+            "batch-timer-per-arming",
+            "Starts a batch for each arming of its timer.",
+            settlement,
+        ),
         Habit::of::<Nothing>("batch-begun-again", "Starts each batch twice.", settlement),
         Habit::of::<Nothing>("batch-closed-again", "Closes each batch twice.", settlement),
         Habit::of::<Nothing>("carries-to-tomorrow", "Carries to the next day, open or not.", settlement),
         Habit::of::<Strikes>("refusal-taken-for-payment", "Delivers where payment was refused.", settlement),
         Habit::of::<Strikes>("cash-kept", "Keeps the cash of trades that fail.", settlement),
         Habit::of::<Nothing>("seal-ignored", "Starts batches with instructions missing.", settlement),
+        Habit::of::<Nothing>("references-forgotten", "Takes each credit notice for a new entry.", payment),
+        Habit::of::<Nothing>("refusal-overwrites", "Lets a late refusal change what is executed.", payment),
         Habit::of::<Strikes>("ordered-twice", "Orders each payment under two UETRs.", payment),
         Habit::of::<Strikes>("leg-dropped", "Books entries with a leg missing.", ledger),
         Habit::of::<Strikes>("entry-booked-twice", "Books entries twice.", ledger),

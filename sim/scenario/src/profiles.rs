@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::catalogue::Profile;
 use crate::params::FromTable;
-use crate::read::{Between, Decimals, Number, Odds, Selected, Table, Text, number};
+use crate::read::{Between, Decimals, Flag, Number, Odds, Selected, Table, Text, number};
 use crate::values::{Drawn, Ppm, Selection};
 
 pub(crate) fn all() -> Vec<Profile> {
@@ -46,6 +46,8 @@ pub struct Trades {
     pub bad_ppm: Ppm,
     /// With a token that may not move the account.
     pub unauthorised_ppm: Ppm,
+    /// Each client numbers its keys from one.
+    pub own_keys: bool,
 }
 
 /// Profile `fix`.
@@ -126,6 +128,12 @@ impl FromTable for Trades {
             oversell_ppm: odds(table, "oversell_ppm", "Odds of selling more than the seller has free."),
             bad_ppm: odds(table, "bad_ppm", "Odds of a malformed request, or one with unknown names."),
             unauthorised_ppm: odds(table, "unauthorised_ppm", "Odds of a token that may not do it."),
+            own_keys: table.or(
+                "own_keys",
+                "Each client numbers its keys itself: two use the same.",
+                Flag,
+                false,
+            ),
         }
     }
 }

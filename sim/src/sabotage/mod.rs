@@ -47,7 +47,7 @@ impl Saboteur {
     /// The ports of a service's instance, with the habits of the service around them.
     pub fn ports(&self, instance: &str, ports: Ports) -> Ports {
         let service = instance.split('/').next().unwrap_or(instance);
-        let planted = |ports, (habit, odds)| ports::planted(habit, odds, instance, ports);
+        let planted = |ports, (habit, odds)| ports::planted(habit, odds, ports);
         self.of_service(service).fold(ports, planted)
     }
 }

@@ -1,6 +1,6 @@
 //! A service with wrong rules: the real one, told, shown or quoted wrongly.
 //!
-//! A rule may change a message before the service reads it, what a decision sees, and what it decided. The
+//! A rule may change a message or a timer before the service reads it, what a decision sees, and what it decided. The
 //! service in the middle is the real one, so a canary breaks one thing only.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,11 @@ pub trait Rule<S: Service> {
     /// What the service hears of a message; `None` where it is dropped.
     fn hears(&self, message: Message) -> Option<Message> {
         Some(message)
+    }
+
+    /// What the service hears of a timer.
+    fn fires<'a>(&self, id: &'a str) -> &'a str {
+        id
     }
 
     /// Changes what a decision sees.
@@ -113,7 +118,7 @@ impl<S: Service> Service for Sabotaged<S> {
     }
 
     fn on_timer(&self, id: &str) -> Option<S::Command> {
-        self.service.on_timer(id)
+        self.service.on_timer(self.rules.iter().fold(id, |id, rule| rule.fires(id)))
     }
 
     fn on_request(&self, request: &Request<Bytes>) -> HttpAction<S::Command> {

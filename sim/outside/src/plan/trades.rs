@@ -4,6 +4,8 @@
 //! and reads come on top. Sellers are drawn without regard to what they still have: that they run short is for
 //! the platform to see.
 
+use std::collections::BTreeMap;
+
 use model::Timestamp;
 use rust_decimal::Decimal;
 use scenario::profiles::{Fix, Parties, Trades};
@@ -53,8 +55,21 @@ pub(super) fn json(brief: &Brief<'_>, streams: &mut Streams<'_>) -> Result<Vec<O
         refused: &UNAUTHORISED,
         oversell_ppm: params.oversell_ppm.0,
     };
-    let operations = Generator::new(brief, &params.parties, odds, streams).run()?;
+    let mut operations = Generator::new(brief, &params.parties, odds, streams).run()?;
+    if params.own_keys {
+        number_by_client(brief, &mut operations);
+    }
     Ok(brief.with_duplicates(operations, params.retry_ppm.0, streams))
+}
+
+/// Gives each client's operations keys that are counted from one for it alone.
+fn number_by_client(brief: &Brief<'_>, operations: &mut [Operation]) {
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    for operation in operations {
+        let number = last.entry(operation.client.clone()).or_default();
+        *number += 1;
+        operation.key = brief.key(*number);
+    }
 }
 
 /// Profile `fix`.

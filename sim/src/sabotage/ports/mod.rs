@@ -5,31 +5,40 @@
 //! | `store` | how the statements of a session are edited |
 //! | `transactions` | commits, locks, positions |
 //! | `inbox` | what came before |
+//! | `failed` | what is taken for failed |
 //! | `replica` | where states are read |
 //! | `outbox` | what is told to others, and when |
 //! | `calls` | requests and answers |
 
 mod calls;
+mod failed;
 mod inbox;
 mod outbox;
 mod replica;
 mod store;
 mod transactions;
 
+use std::rc::Rc;
+
 use host::Ports;
 use host::ports::store::{Session, Statement};
 use scenario::Sabotage;
 
-use self::outbox::{ByLog, ByNotice, Cursor, Hasty, Ids};
+use self::failed::{Failed, Pessimistic};
+use self::outbox::{ByLog, ByNotice, Cursor, Hasty, LastRead};
 use self::store::{Edit, sessions};
 use self::transactions::{Edited, Optimistic, PositionFirst, Unheard};
 use super::Odds;
 
 /// The ports with a habit around them; as they were, where the habit is a business rule.
-pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> Ports {
+pub fn planted(habit: &Sabotage, odds: &Odds, ports: Ports) -> Ports {
     match habit.habit.as_str() {
         "answer-before-commit" => sessions(ports, |inner| Box::new(Unheard::new(inner))),
         "unknown-taken-for-committed" => sessions(ports, |inner| Box::new(Optimistic { inner })),
+        "unknown-taken-for-failed" => {
+            let failed = Rc::new(Failed::default());
+            sessions(ports, move |inner| Box::new(Pessimistic { inner, failed: failed.clone() }))
+        }
         "commit-swallowed" => {
             let odds = odds.of(habit);
             edited(ports, move |statements| transactions::commit_swallowed(odds, statements))
@@ -37,12 +46,14 @@ pub fn planted(habit: &Sabotage, odds: &Odds, instance: &str, ports: Ports) -> P
         "stream-by-stream" => edited(ports, transactions::stream_by_stream),
         "position-first" => sessions(ports, |inner| Box::new(PositionFirst { inner })),
         "position-unwritten" => edited(ports, transactions::position_unwritten),
+        "claim-ignored" => edited(ports, transactions::claim_ignored),
         "last-writer-wins" => edited(ports, transactions::last_writer_wins),
         "reads-unlocked" => edited(ports, transactions::reads_unlocked),
         "inbox-forgotten" => edited(ports, inbox::forgotten),
+        "scope-without-client" => edited(ports, inbox::without_client),
         "outbox-cursor" => {
-            let ids = Ids::of(instance);
-            sessions(ports, move |inner| Box::new(Cursor { inner, ids: ids.clone() }))
+            let read = LastRead::default();
+            sessions(ports, move |inner| Box::new(Cursor { inner, read: read.clone() }))
         }
         "outbox-reversed" => outbox::reversed(ports),
         "published-before-commit" => {

@@ -26,50 +26,22 @@ fn published(statement: &Statement) -> Option<&Row> {
     }
 }
 
-/// Reads what to publish behind the greatest id that it has read, and never looks back; and takes ids from a range
-/// of the instance's own, so that greater ones are committed before lesser ones.
+/// Reads what to publish behind the greatest id that it has read, and never looks back. Ids are the database's, which
+/// gives them when rows are written; each commit is asked for by a message of its own, and so comes later the slower
+/// the link.
 pub struct Cursor {
     pub inner: Box<dyn Session>,
-    pub ids: Rc<Ids>,
+    pub read: LastRead,
 }
 
-/// What a process knows of ids, whichever session it reads and writes on.
-pub struct Ids {
-    read: Cell<i64>,
-    next: Cell<i64>,
-}
-
-/// More ids than an instance needs.
-const RANGE: i64 = 1_000_000;
-
-impl Ids {
-    /// Of an instance, e.g. `position/2`. A process that starts again has forgotten which ids it has used.
-    pub fn of(instance: &str) -> Rc<Self> {
-        let number: i64 = instance.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        Rc::new(Self { read: Cell::new(0), next: Cell::new(number * RANGE) })
-    }
-
-    fn take(&self) -> Value {
-        self.next.set(self.next.get() + 1);
-        Value::Int(self.next.get())
-    }
-}
+/// The greatest id that a process has read, on whichever session.
+pub type LastRead = Rc<Cell<i64>>;
 
 impl Cursor {
-    fn numbered(&self, statement: Statement) -> Statement {
-        match statement {
-            Statement::Insert { table, mut row, on_conflict } if table.name == OUTBOX.name => {
-                row[0] = self.ids.take();
-                Statement::Insert { table, row, on_conflict }
-            }
-            other => other,
-        }
-    }
-
     fn page(&self, statement: Statement) -> (Statement, bool) {
         match statement {
             Statement::Scan(scan) if scan.index == Some(UNSENT) && scan.limit > 1 => {
-                let after = Some(vec![Value::Int(self.ids.read.get())]);
+                let after = Some(vec![Value::Int(self.read.get())]);
                 (Statement::Scan(Scan { index: None, after, ..scan }), true)
             }
             other => (other, false),
@@ -80,13 +52,18 @@ impl Cursor {
 #[async_trait(?Send)]
 impl Session for Cursor {
     async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
-        let (statements, pages): (Vec<_>, Vec<_>) =
-            statements.into_iter().map(|statement| self.page(self.numbered(statement))).unzip();
-        let replies = self.inner.run(statements).await?;
+        let publishes = statements.iter().any(|statement| published(statement).is_some());
+        let (mut statements, pages): (Vec<_>, Vec<_>) =
+            statements.into_iter().map(|statement| self.page(statement)).unzip();
+        let commit = statements.pop_if(|last| publishes && matches!(last, Statement::Commit));
+        let mut replies = self.inner.run(statements).await?;
+        if let Some(commit) = commit {
+            replies.extend(self.inner.run(vec![commit]).await?);
+        }
         for (reply, is_page) in replies.iter().zip(pages) {
             if let (Reply::Rows(rows), true) = (reply, is_page) {
                 let last = rows.iter().map(|row| row[0].as_int()).max();
-                self.ids.read.set(last.unwrap_or(0).max(self.ids.read.get()));
+                self.read.set(last.unwrap_or(0).max(self.read.get()));
             }
         }
         Ok(replies)

@@ -4,13 +4,13 @@ mod any;
 mod clearing;
 mod ledger;
 mod notification;
+mod payment;
 mod position;
 mod settlement;
 mod trade;
 
 use host::{Decision, Service};
 use scenario::Sabotage;
-use services::payment::Payment;
 use services::reference_data::ReferenceData;
 
 use super::Odds;
@@ -25,7 +25,6 @@ pub trait Sabotable: Service + Sized {
 }
 
 impl Sabotable for ReferenceData {}
-impl Sabotable for Payment {}
 
 /// The rule of a habit; `None` where the habit is no business rule.
 pub fn planted<S: Sabotable>(habit: &Sabotage, odds: &Odds) -> Option<Box<dyn Rule<S>>> {

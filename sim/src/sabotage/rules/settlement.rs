@@ -24,7 +24,9 @@ impl Sabotable for Settlement {
             "delivered-before-paid" => Box::new(DeliveredBeforePaid(odds(habit))),
             "settled-when-paid" => Box::new(SettledWhenPaid(odds(habit))),
             "settled-per-account" => Box::new(SettledPerAccount(odds(habit))),
-            "batch-by-utc" => Box::new(BatchByUtc { hour: habit.params::<AtHour>().hour }),
+            "batch-by-utc" => Box::new(BatchEarly::AtHourOfUtc(habit.params::<AtHour>().hour)),
+            "batch-day-after-day" => Box::new(BatchEarly::DayAfterDay),
+            "batch-timer-per-arming" => Box::new(TimerPerArming),
             "batch-begun-again" => Box::new(BatchBegunAgain),
             "batch-closed-again" => Box::new(BatchClosedAgain),
             "carries-to-tomorrow" => Box::new(CarriesToTomorrow),
@@ -35,6 +37,8 @@ impl Sabotable for Settlement {
         })
     }
 }
+
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn is_obligation(stream: &StreamId) -> bool {
     stream.kind() == "obligation"
@@ -147,18 +151,41 @@ impl Rule<Settlement> for SettledPerAccount {
     }
 }
 
-/// Starts a batch at an hour of UTC.
-struct BatchByUtc {
-    hour: i8,
+/// Starts a batch when it should not: at another instant than 18:00 where the venue is.
+enum BatchEarly {
+    AtHourOfUtc(i8),
+    /// As many times 24 hours after the last batch as there are days in between.
+    DayAfterDay,
 }
 
-impl BatchByUtc {
+fn opens_at(date: Date) -> Timestamp {
+    Calendar::xnys().local_instant(date, BATCH_TIME).expect("a date of the calendar")
+}
+
+fn settlement_day_before(date: Date) -> Date {
+    let mut earlier = std::iter::successors(date.yesterday().ok(), |date| date.yesterday().ok());
+    earlier.find(|date| Calendar::xnys().is_settlement_day(*date)).expect("a run starts within the calendar")
+}
+
+impl BatchEarly {
+    fn starts_at(&self, date: Date) -> Timestamp {
+        match self {
+            Self::AtHourOfUtc(hour) => {
+                let starts = date.to_datetime(Time::constant(*hour, 0, 0, 0)).to_string() + "Z";
+                starts.parse().expect("a date, a time and a zone make an instant")
+            }
+            Self::DayAfterDay => {
+                let last = settlement_day_before(date);
+                let days = last.until(date).expect("dates of one calendar").get_days();
+                opens_at(last) + A_DAY * u32::try_from(days).expect("the last one is before")
+            }
+        }
+    }
+
     /// How much earlier than it should the batch of a date starts.
     fn ahead(&self, date: Date) -> Duration {
-        let due = Calendar::xnys().local_instant(date, BATCH_TIME).expect("a date of the calendar");
-        let starts = date.to_datetime(Time::constant(self.hour, 0, 0, 0)).to_string() + "Z";
-        let starts: Timestamp = starts.parse().expect("a date, a time and a zone make an instant");
-        Duration::from_secs(u64::try_from(due.duration_since(starts).as_secs()).unwrap_or(0))
+        let ahead = opens_at(date).duration_since(self.starts_at(date));
+        Duration::from_secs(u64::try_from(ahead.as_secs()).unwrap_or(0))
     }
 
     fn brings_forward(&self, timer: &mut TimerChange, now: Timestamp) {
@@ -170,7 +197,7 @@ impl BatchByUtc {
     }
 }
 
-impl Rule<Settlement> for BatchByUtc {
+impl Rule<Settlement> for BatchEarly {
     fn sees(&self, command: &Command, sight: &mut Sight<Settlement>) {
         if let Command::Start(date) = command {
             sight.database_time += self.ahead(*date);
@@ -206,17 +233,53 @@ impl Rule<Settlement> for BatchByUtc {
     }
 }
 
+/// Gives each arming of a batch's timer an id of its own, and asks nothing but whether that timer has fired.
+struct TimerPerArming;
+
+impl Rule<Settlement> for TimerPerArming {
+    fn fires<'a>(&self, id: &'a str) -> &'a str {
+        id.split_once('#').map_or(id, |(id, _)| id)
+    }
+
+    fn sees(&self, command: &Command, sight: &mut Sight<Settlement>) {
+        forget_batch(command, sight);
+    }
+
+    fn decides(
+        &self,
+        _: &Command,
+        sight: &Sight<Settlement>,
+        decided: Decided<Settlement>,
+    ) -> Decided<Settlement> {
+        changed::<Settlement>(decided, |mut decision| {
+            for timer in &mut decision.timers {
+                if let TimerChange::Arm { id, .. } | TimerChange::ArmNoLater { id, .. } = timer
+                    && id.starts_with("batch/")
+                {
+                    *id = format!("{id}#{}", sight.database_time.as_millisecond());
+                }
+            }
+            decision
+        })
+    }
+}
+
+/// A start that does not ask whether the batch has started.
+fn forget_batch(command: &Command, sight: &mut Sight<Settlement>) {
+    if let Command::Start(date) = command {
+        sight.states.remove(&StreamId::new("settlement", date.to_string()));
+    }
+}
+
 /// How much later the scheduler fires again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A scheduler that fires twice, and a start that does not ask whether the batch has started.
+/// A scheduler that fires twice, and a start that does not ask.
 struct BatchBegunAgain;
 
 impl Rule<Settlement> for BatchBegunAgain {
     fn sees(&self, command: &Command, sight: &mut Sight<Settlement>) {
-        if let Command::Start(date) = command {
-            sight.states.remove(&StreamId::new("settlement", date.to_string()));
-        }
+        forget_batch(command, sight);
     }
 
     fn decides(

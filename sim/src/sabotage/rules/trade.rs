@@ -13,6 +13,7 @@ impl Sabotable for Trades {
     fn rule(habit: &Sabotage, odds: &Odds) -> Option<Box<dyn Rule<Self>>> {
         match habit.habit.as_str() {
             "last-news-wins" => Some(Box::new(LastNewsWins(odds.of(habit)))),
+            "late-news-reopens" => Some(Box::new(LateNewsReopens(odds.of(habit)))),
             _ => None,
         }
     }
@@ -27,6 +28,30 @@ impl Rule<Trades> for LastNewsWins {
             for (stream, event) in &mut decision.events {
                 if let Event::Advanced(advanced) = event
                     && advanced.step() != TradeState::Unspecified
+                    && self.0.strike(stream.as_str())
+                {
+                    advanced.state = advanced.step;
+                }
+            }
+            decision
+        })
+    }
+}
+
+/// Takes a step for the state where the trade had ended, and nowhere else.
+struct LateNewsReopens(Odds);
+
+fn has_ended(state: TradeState) -> bool {
+    matches!(state, TradeState::Settled | TradeState::Rejected | TradeState::Failed)
+}
+
+impl Rule<Trades> for LateNewsReopens {
+    fn decides(&self, _: &Command, sight: &Sight<Trades>, decided: Decided<Trades>) -> Decided<Trades> {
+        changed::<Trades>(decided, |mut decision| {
+            for (stream, event) in &mut decision.events {
+                let ended = sight.state(stream).record().is_some_and(|record| has_ended(record.state));
+                if let Event::Advanced(advanced) = event
+                    && ended
                     && self.0.strike(stream.as_str())
                 {
                     advanced.state = advanced.step;
