@@ -1,5 +1,5 @@
-//! Every canary is found by the invariant that it names, and passes without what it plants; every invariant and every
-//! habit has a canary.
+//! Every canary is found by the invariant that it names, and passes without what it plants; every invariant, every
+//! habit and every case of the guarantees has a canary.
 //!
 //! Cheap on purpose: a canary stops at its first hit. `cargo sim canaries` runs them all under twenty seeds.
 
@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use invariants::oracles;
 use libtest_mimic::{Arguments, Failed, Trial};
-use scenario::Expect;
+use scenario::{Expect, Scenario};
+use sim::guarantees::{CASES, Case, Setting};
 use sim::runner::pool;
 use sim::runner::report::RunReport;
 use sim::runner::subject::{Subject, catalogue};
@@ -29,6 +30,8 @@ fn main() {
     let mut trials: Vec<Trial> = canaries.iter().map(|canary| found(canary.clone())).collect();
     let (all, habits) = (canaries.clone(), catalogue.habits.iter().map(|habit| habit.name.clone()).collect());
     trials.push(Trial::test("every_invariant_has_a_canary", move || every_invariant(&all)));
+    let all = canaries.clone();
+    trials.push(Trial::test("every_case_of_the_guarantees_has_a_canary", move || every_case(&all)));
     trials.push(Trial::test("every_habit_has_a_canary", move || every_habit(&canaries, &habits)));
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -77,6 +80,21 @@ fn every_invariant(canaries: &[Arc<Subject>]) -> Result<(), Failed> {
     let invariants = oracles::all();
     let without = invariants.iter().map(|invariant| invariant.name()).filter(|name| !expected.contains(name));
     nothing_in(without.collect(), "no canary expects a violation of")
+}
+
+/// What the table of guarantees says may break breaks: a canary has the settings and the faults of the case, plants
+/// no habit, and expects an invariant that the case names.
+fn every_case(canaries: &[Arc<Subject>]) -> Result<(), Failed> {
+    let shows = |case: &Case, canary: &Scenario| {
+        let Expect::Violation(expected) = &canary.expect else { return false };
+        canary.sabotage.is_empty()
+            && case.may_break.contains(&expected.as_str())
+            && (case.when)(Setting::of(canary))
+            && (case.blames)(canary).is_some()
+    };
+    let is_shown = |case: &Case| canaries.iter().any(|canary| shows(case, &canary.scenario));
+    let without = CASES.iter().filter(|case| !case.may_break.is_empty() && !is_shown(case));
+    nothing_in(without.map(|case| case.name).collect(), "no canary shows the case")
 }
 
 fn every_habit(canaries: &[Arc<Subject>], habits: &BTreeSet<String>) -> Result<(), Failed> {
