@@ -10,8 +10,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
 use super::*;
+use crate::api_gateway::ApiGateway;
 use crate::testing::tokens::{
-    KEY_1, KEY_2, ask as asked, claims, gateway, hex, operator, participant, sign, with,
+    KEY_1, KEY_2, ask as asked, claims, gateway, hand_keys, hex, key_set, operator, participant, sign, with,
 };
 use crate::testing::{instant, request};
 
@@ -147,6 +148,77 @@ fn only_the_authorization_header_carries_a_token() {
     }
     let in_body = asked("POST", "/api/v1/trades", "", &format!(r#"{{"access_token":"{token}"}}"#));
     assert_eq!(outcome(&gateway, in_body), "401 unauthorized");
+}
+
+/// What a service's host is given for a request that the gateway lets through: the command's scope and key, by which
+/// it is done once, and the body that it must come with again.
+fn identity(gateway: &ApiGateway, token: &str, body: &str) -> (String, Bytes) {
+    let sent = ask(gateway, asked("POST", "/api/v1/trades", token, body)).expect("forwarded");
+    let forwarded = sent.request.body().clone();
+    let shown = face("trade", sent.request);
+    (shown.lines().next().expect("a line").to_owned(), forwarded)
+}
+
+/// Whoever sends a request again, with the token that it had or a newer one of the same client, names the same command:
+/// the host has its answer (`a_retry_gets_the_first_answer_and_changes_nothing`, tests of the host). Another body under
+/// the same key is another command under the same name, which the host refuses
+/// (`a_key_with_another_payload_is_refused`).
+#[test]
+fn a_replayed_request_is_the_same_command() {
+    let gateway = gateway();
+    let first = identity(&gateway, &participant(), TRADE);
+    assert_eq!(first.0, "command  client-1 POST /trades / k-1");
+    let newer =
+        sign("k-1", KEY_1, &with(claims("participant"), "exp", json!(instant(NOW).as_second() + 900)));
+    for token in [participant(), newer] {
+        assert_eq!(identity(&gateway, &token, TRADE), first);
+    }
+    let other = identity(&gateway, &participant(), &TRADE.replace("1.00", "2.00"));
+    assert_eq!(other.0, first.0, "the same name");
+    assert_ne!(other.1, first.1, "with another body");
+}
+
+/// Decided twice, as where the host's memory of a key has run out, a request has no second effect.
+#[test]
+fn a_replayed_request_that_is_decided_again_makes_no_second_trade() {
+    let gateway = gateway();
+    let mut trades = Bench::new(Trades::default(), NOW);
+    let shown: Vec<String> = (0..2)
+        .map(|_| {
+            let sent =
+                ask(&gateway, asked("POST", "/api/v1/trades", &participant(), TRADE)).expect("forwarded");
+            trades.request(sent.request)
+        })
+        .collect();
+    assert!(shown[0].contains("event    trade/"), "{}", shown[0]);
+    assert!(!shown[1].contains("event    trade/"), "{}", shown[1]);
+}
+
+/// `exp`, and the leeway for clocks that differ; not a second more, however often the token was good before.
+#[test]
+fn a_token_that_was_good_is_refused_once_it_has_expired() {
+    let gateway = gateway();
+    let token = participant();
+    for (at, is_good) in [
+        (NOW, true),
+        ("2026-03-06T14:40:29Z", true),
+        ("2026-03-06T14:40:30Z", false),
+        ("2026-03-06T14:40:31Z", false),
+        (NOW, true),
+        ("2027-03-06T14:30:00Z", false),
+    ] {
+        hand_keys(&gateway, at, Some(key_set(&[("k-1", KEY_1)])));
+        for (method, path, body) in [("GET", PATH, ""), ("POST", "/api/v1/trades", TRADE)] {
+            match admit(&gateway, at, asked(method, path, &token, body)) {
+                Admitted::Next(Next::Forward(_)) => assert!(is_good, "{at} {method}"),
+                Admitted::Next(Next::Fetch(upstream)) => panic!("the keys are there, but {upstream:?}"),
+                Admitted::Answer(response) => {
+                    assert!(!is_good, "{at} {method}: {}", response.status());
+                    assert_eq!(response.status(), 401, "{at} {method}");
+                }
+            }
+        }
+    }
 }
 
 /// The same key of two clients names two commands, and neither hears of the other's.
