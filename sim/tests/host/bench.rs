@@ -345,6 +345,16 @@ impl Bench {
         self.send_amounts(&messages).await;
     }
 
+    /// The same, each with so many bytes that mean nothing.
+    pub async fn send_padded(&self, messages: &[(&str, u64)], padding: usize) {
+        let records = messages.iter().map(|(stream, sequence)| {
+            let (debtor, amount, reason) = ((*stream).to_owned(), sequence.to_string(), " ".repeat(padding));
+            let event = PaymentEvent { debtor, amount, reason, ..PaymentEvent::default() };
+            record(stream, *sequence, Message::from(event).encode())
+        });
+        self.append(records.collect()).await;
+    }
+
     /// The same, each with the amount that it adds.
     pub async fn send_amounts(&self, messages: &[(&str, u64, u64)]) {
         let records = messages.iter().map(|(stream, sequence, amount)| {

@@ -80,3 +80,26 @@ fn every_gap_is_asked_about_however_many_there_are() {
         bench.eventually(180, "all are asked about", asked).await;
     });
 }
+
+#[test]
+fn what_was_parked_and_then_taken_from_the_log_is_parked_no_longer() {
+    for after_us in (0..20).map(|step| step * 200) {
+        bench::run(2, async move |bench: Bench| {
+            bench.send(&[("x", 2)]).await;
+            bench.eventually(DONE, "it is parked", || bench.rows("parked") == 1).await;
+            bench.send(&[("x", 1)]).await;
+            bench.wait_us(after_us).await;
+            // Some of these moments are after the gap has closed, and before what waited behind it is taken.
+            HOSTS.iter().for_each(|host| bench.world.kill(*host, 0, End::Process));
+            bench.send(&[("x", 2)]).await;
+            bench.wait_us(1_000_000).await;
+            HOSTS.iter().for_each(|host| bench.world.start(*host, 0));
+            bench.eventually(400, "nothing is parked", || bench.rows("parked") == 0).await;
+            assert_eq!(
+                (bench.added("x"), bench.outside.seen().len()),
+                (vec![1, 2], 0),
+                "after {after_us} us"
+            );
+        });
+    }
+}
