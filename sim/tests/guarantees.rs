@@ -63,6 +63,19 @@ fn who_expects_it_is_let_through() {
     }
 }
 
+/// The table of faults, before that of guarantees.
+#[test]
+fn the_readme_names_every_fault() {
+    let text = std::fs::read_to_string(readme()).expect("the README is in the repository");
+    let rows: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("| family | actions |")).collect();
+    let rows = rows.into_iter().take_while(|line| line.starts_with('|'));
+    let words: Vec<&str> = rows.flat_map(|row| row.split([' ', ',', '|', '(', ')'])).collect();
+    let actions = catalogue().fault_actions;
+    let missing: Vec<&str> =
+        actions.iter().map(|action| action.name.as_str()).filter(|name| !words.contains(name)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 #[test]
 fn it_can_be_listed() {
     let said = support::run(&["list", "guarantees"]);

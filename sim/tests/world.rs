@@ -155,6 +155,22 @@ fn a_firewall_that_rejects_resets_and_refuses() {
 }
 
 #[test]
+fn a_link_is_free_when_the_last_fault_on_it_lets_go() {
+    in_world(async |bench| {
+        bench.world.network.begin(1, Bench::both_ways(), LinkEffect::Silence);
+        bench.world.network.begin(2, Bench::both_ways(), LinkEffect::Reject);
+        bench.world.network.end(1);
+        assert!(bench.ask(1, 5).await.is_err());
+        bench.world.network.begin(3, Bench::both_ways(), LinkEffect::Silence);
+        bench.world.network.end(2);
+        assert_eq!(bench.ask(2, 5).await, Err(CallError::TimedOut));
+        bench.world.network.end(3);
+        bench.pass(10).await;
+        assert_eq!(bench.ask(3, 1).await, Ok(3));
+    });
+}
+
+#[test]
 fn after_a_clog_everything_arrives_at_once_and_in_order() {
     in_world(async |bench| {
         assert_eq!(bench.ask(1, 1).await, Ok(1));
@@ -240,6 +256,27 @@ fn faults_that_overlap_keep_a_process_down_until_the_last_lets_go() {
         bench.world.ask_to_stop(SERVER, 3);
         bench.pass(5).await;
         assert!(!bench.world.is_running(SERVER), "it was asked, ended, and is kept down");
+    });
+}
+
+#[test]
+fn what_several_faults_do_to_a_clock_adds_up_and_is_undone_one_by_one() {
+    in_world(async |bench| {
+        let ahead = || bench.node.clock_ns() - bench.world.now_ns();
+        bench.world.bump_clock(CLIENT, 5_000_000_000);
+        bench.world.bump_clock(CLIENT, -2_000_000_000);
+        bench.world.drift_clock(CLIENT, 1_000_000);
+        bench.world.drift_clock(CLIENT, 2_000_000);
+        bench.pass(10).await;
+        assert_eq!(ahead(), 3_030_000_000, "three thousandths of ten seconds");
+        bench.world.bump_clock(CLIENT, -5_000_000_000);
+        bench.world.drift_clock(CLIENT, -1_000_000);
+        bench.pass(10).await;
+        assert_eq!(ahead(), -1_950_000_000);
+        bench.world.bump_clock(CLIENT, 2_000_000_000);
+        bench.world.drift_clock(CLIENT, -2_000_000);
+        bench.pass(10).await;
+        assert_eq!(ahead(), 50_000_000, "what was gained stays");
     });
 }
 

@@ -78,6 +78,8 @@ pub struct FaultAction {
     pub only: &'static [&'static str],
     /// It is over in a moment: `for` is refused.
     pub is_momentary: bool,
+    /// It divides the world, so that its target can have the shapes `ring` and `one-way`.
+    pub divides: bool,
     pub(crate) read: fn(&mut Table<'_>),
 }
 
@@ -90,6 +92,7 @@ impl FaultAction {
             hits,
             only: &[],
             is_momentary: false,
+            divides: false,
             read: discard::<P>,
         }
     }
@@ -100,6 +103,10 @@ impl FaultAction {
 
     pub fn momentary(self) -> Self {
         FaultAction { is_momentary: true, ..self }
+    }
+
+    pub fn dividing(self) -> Self {
+        FaultAction { divides: true, ..self }
     }
 }
 
@@ -140,7 +147,8 @@ const SERVICES: [(&str, u32); 10] = [
 
 const WITHOUT_DATABASE: [&str; 2] = ["api-gateway", "market-integration-gateway"];
 
-const OUTSIDE: [&str; 5] = ["bank", "venue", "identity", "webhooks", "participants"];
+/// Parties outside the platform.
+pub(crate) const OUTSIDE: [&str; 5] = ["bank", "venue", "identity", "webhooks", "participants"];
 
 impl Catalogue {
     /// The platform's services, databases, outside parties and load profiles. Invariants and marks are the

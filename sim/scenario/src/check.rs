@@ -9,9 +9,10 @@ use jiff::civil::Date;
 use crate::calendar::Calendar;
 use crate::fault::{FaultSpec, Occurs, Target, TargetSpec};
 use crate::guarantee::refusals;
-use crate::read::Context;
+use crate::read::{Context, OneTarget};
 use crate::run::Run;
 use crate::scenario::{Day, Expect, Scenario};
+use crate::sides::{self, Unfit};
 use crate::text::diagnostics::Draft;
 use crate::text::tree::Node;
 use crate::when::{TimeError, When, weekday_name};
@@ -172,6 +173,22 @@ impl Checker<'_> {
             self.target(&inside, spec.target());
         }
         self.hits(&inside, fault);
+        self.sides(path, fault);
+    }
+
+    /// Whether there are nodes enough for a shape, and links between the sides.
+    fn sides(&self, path: &str, fault: &FaultSpec) {
+        let action = self.context.catalogue().and_then(|all| all.fault_action(&fault.action));
+        let (Some(action), Some(spec)) = (action, &fault.target) else { return };
+        let with = fault.params.key("with", OneTarget);
+        if let Some(with) = &with {
+            self.target(&format!("{path}.with"), with);
+        }
+        if let Err(Unfit { key, message, hint }) =
+            sides::judge(self.scenario, spec, with.as_ref(), action.divides)
+        {
+            self.refuse(&format!("{path}.{key}"), message, Some(hint));
+        }
     }
 
     /// Whether the action can hit its target.

@@ -25,6 +25,7 @@ mod run;
 mod sabotage;
 mod scenario;
 mod schema;
+mod sides;
 mod text;
 mod values;
 mod when;

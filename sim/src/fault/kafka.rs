@@ -1,6 +1,6 @@
 //! Faults of Kafka: broker-down, coordinator-move, rebalance, request-error, slow-fetch, redeliver, retention.
 
-use kafka::trouble::{errors_after, errors_before};
+use kafka::trouble::{error_name, error_named, errors_after, errors_before};
 use kafka::{ApiKey, Moment, ResponseError, TopicPartition, Trouble, move_coordinator};
 use scenario::read::{Between, Choice, Lasting, Number, Odds, Table, number};
 use scenario::{Drawn as Between_, FaultAction, FromTable, Ppm, Target, TargetKind, TargetSpec, TimeSpan};
@@ -119,16 +119,19 @@ const ERRORS: &[(&str, &str)] = &[
     ("NOT_COORDINATOR", "NOT_COORDINATOR"),
     ("COORDINATOR_NOT_AVAILABLE", "COORDINATOR_NOT_AVAILABLE"),
     ("COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_LOAD_IN_PROGRESS"),
+    ("REBALANCE_IN_PROGRESS", "REBALANCE_IN_PROGRESS"),
+    ("UNKNOWN_MEMBER_ID", "UNKNOWN_MEMBER_ID"),
+    ("ILLEGAL_GENERATION", "ILLEGAL_GENERATION"),
+    ("OFFSET_OUT_OF_RANGE", "OFFSET_OUT_OF_RANGE"),
+    ("NETWORK_EXCEPTION", "NETWORK_EXCEPTION"),
 ];
 
 impl FromTable for RequestError {
     fn read(table: &mut Table<'_>) -> Self {
         const MOMENTS: &[(&str, &str)] = &[("before", "before"), ("after", "after")];
-        let error =
-            "Kafka's name of the error; one that the API cannot give is drawn anew from those that it can.";
-        Self {
+        let keys = Self {
             api: table.required("api", "Which requests.", Choice(APIS)),
-            error: table.or("error", error, Choice(ERRORS), "drawn"),
+            error: table.or("error", "Kafka's name of the error, or drawn.", Choice(ERRORS), "drawn"),
             moment: table.or(
                 "moment",
                 "before: not carried out; after: carried out.",
@@ -136,6 +139,43 @@ impl FromTable for RequestError {
                 "before",
             ),
             ppm: table.required("ppm", "Odds of each request to fail.", Odds),
+        };
+        keys.check(table);
+        keys
+    }
+}
+
+impl RequestError {
+    fn moment(&self) -> Moment {
+        if self.moment == "after" { Moment::After } else { Moment::Before }
+    }
+
+    /// What a broker answers requests of this API with. Empty where the API is not known.
+    fn possible(&self) -> &'static [ResponseError] {
+        match (kafka::api_named(self.api), self.moment()) {
+            (None, _) => &[],
+            (Some(api), Moment::Before) => errors_before(api),
+            (Some(api), Moment::After) => errors_after(api),
+        }
+    }
+
+    /// Refuses an error that a broker does not give to requests of this API.
+    fn check(&self, table: &Table<'_>) {
+        let (api, moment) = (self.api, self.moment);
+        if kafka::api_named(api).is_none() {
+            return;
+        }
+        let possible = self.possible();
+        if possible.is_empty() {
+            let message = format!("{api} is answered with no error after it was carried out");
+            return table.refuse("moment", message, Some("moment = \"before\"".to_owned()));
+        }
+        let is_known = ERRORS.iter().any(|(name, _)| *name == self.error);
+        let is_possible = || error_named(self.error).is_some_and(|error| possible.contains(&error));
+        if is_known && self.error != "drawn" && !is_possible() {
+            let message = format!("{api} is not answered with {} {moment} it was carried out", self.error);
+            let names: Vec<String> = possible.iter().map(|error| error_name(*error)).collect();
+            table.refuse("error", message, Some(format!("drawn, or {}", names.join(", "))));
         }
     }
 }
@@ -170,20 +210,21 @@ struct Topic {
     topic: &'static str,
 }
 
-const TOPICS: &[(&str, &str)] = &[
-    ("trade-submitted", "trade-submitted"),
-    ("trade-validated", "trade-validated"),
-    ("settlement-instructions", "settlement-instructions"),
-    ("delivery-requests", "delivery-requests"),
-    ("position-updated", "position-updated"),
-    ("payment-instructions", "payment-instructions"),
-    ("payment-events", "payment-events"),
-    ("settlement-completed", "settlement-completed"),
-];
+/// Every topic of the platform's catalogue.
+const TOPICS: [(&str, &str); contracts::TOPICS.len()] = {
+    let mut names = [("", ""); contracts::TOPICS.len()];
+    let mut place = 0;
+    while place < names.len() {
+        let name = contracts::TOPICS[place].name;
+        names[place] = (name, name);
+        place += 1;
+    }
+    names
+};
 
 impl FromTable for Topic {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { topic: table.required("topic", "Which topic.", Choice(TOPICS)) }
+        Self { topic: table.required("topic", "Which topic.", Choice(&TOPICS)) }
     }
 }
 
@@ -243,29 +284,16 @@ fn rebalance(scene: &mut Scene<'_>) -> Drawn {
     })
 }
 
-fn api(name: &str) -> ApiKey {
-    kafka::api_named(name).unwrap_or_else(|| unreachable!("the loader knows every API, and let {name} pass"))
-}
-
 fn request_error(scene: &mut Scene<'_>) -> Drawn {
     let keys: RequestError = scene.params();
-    let (api, moment) = (api(keys.api), if keys.moment == "after" { Moment::After } else { Moment::Before });
-    let possible = match moment {
-        Moment::Before => errors_before(api),
-        Moment::After => errors_after(api),
-    };
-    let named = kafka::trouble::error_named(keys.error).filter(|error| possible.contains(error));
-    let drawn = |scene: &mut Scene<'_>| {
-        let safe: Vec<ResponseError> =
-            possible.iter().copied().filter(|error| *error != ResponseError::OffsetOutOfRange).collect();
-        (!safe.is_empty()).then(|| safe[scene.rng.below(safe.len() as u64) as usize])
-    };
-    let trouble = match named.or_else(|| drawn(scene)) {
-        Some(error) => Trouble::RequestError { api, error, moment, odds_ppm: keys.ppm.0 },
-        // Nothing is ever answered wrongly after it was done: then it is not answered at all.
-        None => Trouble::NoAnswer { api, moment, odds_ppm: keys.ppm.0 },
-    };
-    in_trouble(scene, trouble)
+    let api = kafka::api_named(keys.api).expect("the loader knows every API");
+    let error = error_named(keys.error).unwrap_or_else(|| {
+        // A consumer that is told so starts again at the end of the log: that is for who asks for it by name.
+        let harmless = |error: &&ResponseError| **error != ResponseError::OffsetOutOfRange;
+        let possible: Vec<&ResponseError> = keys.possible().iter().filter(harmless).collect();
+        *possible[scene.rng.below(possible.len() as u64) as usize]
+    });
+    in_trouble(scene, Trouble::RequestError { api, error, moment: keys.moment(), odds_ppm: keys.ppm.0 })
 }
 
 fn slow_fetch(scene: &mut Scene<'_>) -> Drawn {

@@ -3,18 +3,19 @@
 //! A link fault stands between its target and whom `with` names, or everybody else.
 
 use scenario::read::{Between, Choice, Lasting, Number, Odds, OneTarget, Table, number};
-use scenario::{
-    Drawn as Between_, FaultAction, FromTable, Ppm, Shape, Target, TargetKind, TargetSpec, TimeSpan,
-};
+use scenario::{Drawn as Between_, FaultAction, FromTable, Ppm, Target, TargetKind, TimeSpan};
 use serde::Serialize;
 
-use super::Kind;
 use super::scene::{Drawn, Scene};
-use crate::world::network::NodeIndex;
+use super::{Kind, sides};
 use crate::world::network::rules::{LinkEffect, Pairs};
 
 /// How long a link fault lasts where the scenario does not say.
 const DEFAULT: TimeSpan = TimeSpan::from_secs(30);
+
+const PARTITION: &str = "Nothing passes between the sides: the target, or the part that its shape draws, and `with`, or \
+                         everybody else. halves: these are dealt to the two halves; ring: each node of the target \
+                         reaches its two neighbours, and two thirds of them or fewer.";
 
 const ANYBODY: &[TargetKind] =
     &[TargetKind::Service, TargetKind::Broker, TargetKind::Database, TargetKind::Outside];
@@ -22,7 +23,7 @@ const ANYBODY: &[TargetKind] =
 pub fn kinds() -> Vec<Kind> {
     vec![
         Kind {
-            action: FaultAction::of::<Partition>("partition", ANYBODY, "Nothing passes between the sides."),
+            action: FaultAction::of::<Partition>("partition", ANYBODY, PARTITION).dividing(),
             draw: partition,
         },
         Kind {
@@ -216,10 +217,10 @@ fn between<P: FromTable + Sided>(
 ) -> Drawn {
     let keys: P = scene.params();
     let victims = scene.victims();
-    let others = others(scene, &victims, keys.with());
-    let target = sides_text(scene, &victims, keys.with());
+    let others = sides::others(scene, &victims, keys.with());
+    let target = sides::text(scene, &victims, keys.with());
     let effect = effect(scene, keys);
-    hold(scene, target, cut(&victims, &others), effect)
+    hold(scene, target, sides::cut(&victims, &others), effect)
 }
 
 fn partition(scene: &mut Scene<'_>) -> Drawn {
@@ -228,60 +229,12 @@ fn partition(scene: &mut Scene<'_>) -> Drawn {
         Manner::Silent => LinkEffect::Silence,
         Manner::Reset => LinkEffect::Reject,
     };
-    let shape = match &scene.spec.target {
-        Some(TargetSpec::Shaped { shape, of }) => Some((*shape, scene.nodes(of))),
-        _ => None,
-    };
-    let victims = scene.victims();
-    let others = others(scene, &victims, keys.with.0.as_ref());
-    let (target, pairs) = match shape {
-        Some((Shape::Halves, nodes)) if keys.with.0.is_none() => {
-            let (half, rest): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| victims.contains(node));
-            (format!("{} | {}", scene.names(&half), scene.names(&rest)), cut(&half, &rest))
-        }
-        Some((Shape::Ring, nodes)) => (format!("ring of {}", scene.names(&nodes)), ring(&nodes)),
-        Some((Shape::OneWay, _)) => {
-            let outwards = scene.rng.below(2) == 0;
-            let way = if outwards { "from" } else { "to" };
-            let pairs = cut(&victims, &others).into_iter();
-            let pairs = pairs.filter(|(sender, _)| victims.contains(sender) == outwards).collect();
-            (format!("{} one way: all {way} it", scene.names(&victims)), pairs)
-        }
-        _ => (sides_text(scene, &victims, keys.with.0.as_ref()), cut(&victims, &others)),
-    };
+    let (target, pairs) = sides::divide(scene, keys.with.0.as_ref());
     hold(scene, target, pairs, effect)
 }
 
-fn sides_text(scene: &Scene<'_>, victims: &[NodeIndex], with: Option<&Target>) -> String {
-    let others = with.map_or("the rest".to_owned(), ToString::to_string);
-    format!("{} | {others}", scene.names(victims))
-}
-
-fn others(scene: &Scene<'_>, victims: &[NodeIndex], with: Option<&Target>) -> Vec<NodeIndex> {
-    let all = match with {
-        Some(with) => scene.nodes(with),
-        None => (0..scene.layout.names().len()).collect(),
-    };
-    all.into_iter().filter(|node| !victims.contains(node)).collect()
-}
-
-/// Every link between the sides, both ways.
-fn cut(one: &[NodeIndex], other: &[NodeIndex]) -> Pairs {
-    one.iter().flat_map(|a| other.iter().flat_map(move |b| [(*a, *b), (*b, *a)])).collect()
-}
-
-/// Each node reaches only its neighbours.
-fn ring(nodes: &[NodeIndex]) -> Pairs {
-    let places = || 0..nodes.len();
-    let apart = |a: usize, b: usize| {
-        let distance = a.abs_diff(b);
-        distance > 1 && distance + 1 < nodes.len()
-    };
-    let pairs = places().flat_map(|a| places().map(move |b| (a, b)));
-    pairs.filter(|(a, b)| apart(*a, *b)).map(|(a, b)| (nodes[a], nodes[b])).collect()
-}
-
 fn hold(scene: &Scene<'_>, target: String, pairs: Pairs, effect: LinkEffect) -> Drawn {
+    assert!(!pairs.is_empty(), "the loader lets no fault through that is on no link: {target}");
     let begins = format!("{effect:?} on {} links", pairs.len());
     Drawn::new(target)
         .step(scene.from(), begins, move |stage, fault| {
@@ -290,22 +243,4 @@ fn hold(scene: &Scene<'_>, target: String, pairs: Pairs, effect: LinkEffect) -> 
         .step(scene.until_or(DEFAULT), "links as before".to_owned(), |stage, fault| {
             stage.world.network.end(fault)
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn in_a_ring_everybody_has_two_neighbours() {
-        let pairs = ring(&[10, 11, 12, 13, 14]);
-        let reaches = |a| (10..15).filter(|b| *b != a && !pairs.contains(&(a, *b))).count();
-        assert_eq!((10..15).map(reaches).collect::<Vec<_>>(), [2; 5]);
-        assert!(ring(&[1, 2, 3]).is_empty(), "three nodes are neighbours of each other");
-    }
-
-    #[test]
-    fn a_cut_is_both_ways() {
-        assert_eq!(cut(&[1], &[2, 3]), Pairs::from([(1, 2), (2, 1), (1, 3), (3, 1)]));
-    }
 }

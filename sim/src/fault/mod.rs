@@ -13,6 +13,7 @@ pub mod plan;
 pub mod processes;
 pub mod rails;
 pub mod scene;
+mod sides;
 
 use std::fmt;
 use std::rc::Rc;

@@ -189,6 +189,8 @@ impl FromTable for Contradict {
             ("refused-but-executed", "refused-but-executed"),
             ("unknown-but-taken", "unknown-but-taken"),
             ("refusal-after-execution", "refusal-after-execution"),
+            ("executed-but-refused", "executed-but-refused"),
+            ("credit-after-refusal", "credit-after-refusal"),
         ];
         let often = Often::read(table);
         Self { often, how: table.or("how", "What it says.", Choice(HOW), "refused-but-executed") }
@@ -292,12 +294,13 @@ impl FromTable for WebhookError {
 
 fn contradict(scene: &mut Scene<'_>) -> Drawn {
     let keys: Contradict = scene.params();
+    let (min, max) = (Duration::from_secs(1), Duration::from_secs(300));
+    let after = Span { min, max };
     let how = match keys.how {
+        "executed-but-refused" => Contradiction::ExecutedButRefused,
+        "credit-after-refusal" => Contradiction::CreditAfterRefusal { after },
         "unknown-but-taken" => Contradiction::UnknownButTaken,
-        "refusal-after-execution" => {
-            let (min, max) = (Duration::from_secs(1), Duration::from_secs(300));
-            Contradiction::RefusalAfterExecution { after: Span { min, max } }
-        }
+        "refusal-after-execution" => Contradiction::RefusalAfterExecution { after },
         _ => Contradiction::RefusedButExecuted,
     };
     trouble(scene, Trouble::Contradict { hits: keys.often.0, how })

@@ -1,7 +1,7 @@
 //! What a fault is drawn from: its occurrence, the nodes there are, and its own stream of random numbers.
 
 use model::Timestamp;
-use scenario::{FaultSpec, FromTable, Occurrence, Role, Shape, Target, TargetSpec, TimeSpan};
+use scenario::{FaultSpec, FromTable, Occurrence, Role, Target, TargetSpec, TimeSpan};
 
 use super::{Deed, Stage, Step, deed};
 use crate::platform::layout::Layout;
@@ -72,12 +72,7 @@ impl Scene<'_> {
             Some(TargetSpec::One(target)) => self.nodes(&target),
             Some(TargetSpec::Shaped { shape, of }) => {
                 let nodes = self.nodes(&of);
-                let count = match shape {
-                    Shape::One | Shape::OneWay => 1,
-                    // Of one or two nodes there is no minority that is not empty: then it is one.
-                    Shape::Minority => (nodes.len().saturating_sub(1) / 2).max(1),
-                    Shape::Halves | Shape::Ring => nodes.len().div_ceil(2),
-                };
+                let count = shape.drawn_of(nodes.len());
                 self.some_of(nodes, count)
             }
         }

@@ -4,7 +4,7 @@ use invariants::{Family, family};
 use scenario::read::{Between, Field, Flag, Number, Signed, Text, number};
 use scenario::{Drawn, FaultSpec, Role, Scenario, SignedSpan, Target, TargetSpec};
 
-use super::{Guarantee, Setting};
+use super::{Guarantee, Setting, nobody_left};
 
 /// A kind of fault under which some invariants need not hold.
 pub struct Case {
@@ -12,24 +12,50 @@ pub struct Case {
     /// What a scenario must have for it.
     pub about: &'static str,
     /// The faults that it is about.
-    pub family: Family,
+    pub families: &'static [Family],
     /// Under which settings it can do harm.
     pub when: fn(Setting<'_>) -> bool,
     /// Where a scenario has it: the path of what is to blame.
     pub blames: fn(&Scenario) -> Option<String>,
     pub may_break: &'static [&'static str],
-    /// What is said of the others.
-    pub others: Guarantee,
+    pub others: Others,
     pub why: &'static str,
+}
+
+/// What is said of the invariants that a case is not about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    Hold,
+    NothingIsSaid,
+    /// They hold but for these, of which nothing is said.
+    HoldBut(&'static [&'static str]),
 }
 
 impl Case {
     pub fn guarantee(&self, invariant: &str) -> Guarantee {
-        if self.may_break.contains(&invariant) { Guarantee::MayBreak } else { self.others }
+        if self.may_break.contains(&invariant) {
+            return Guarantee::MayBreak;
+        }
+        match self.others {
+            Others::NothingIsSaid => Guarantee::Outside,
+            Others::HoldBut(names) if names.contains(&invariant) => Guarantee::Outside,
+            Others::Hold | Others::HoldBut(_) => Guarantee::Holds,
+        }
     }
 }
 
 const DURABLE: &[&str] = &["acknowledged_is_durable"];
+/// Invariants that also say what must have happened in the end.
+const JUDGED_AT_REST: &[&str] = &[
+    "settlement_date_correct",
+    "batch_complete",
+    "settles_exactly_once",
+    "reconciled",
+    "notified_once_after_commit",
+    "delivery_versus_payment",
+    "stream_events_in_order",
+    "batch_once_per_date",
+];
 const COMMIT: &str = "topology.postgres.synchronous_commit";
 
 /// In the order of the table's notes.
@@ -37,85 +63,108 @@ pub const CASES: &[Case] = &[
     Case {
         name: "forced failover",
         about: "`failover` with `force = true`",
-        family: Family::Databases,
+        families: &[Family::Databases],
         when: |_| true,
         blames: |scenario| first(scenario, "force", is_forced),
         may_break: DURABLE,
-        others: Guarantee::Outside,
+        others: Others::NothingIsSaid,
         why: "a standby that is not synchronous may be promoted, and lacks what the old primary acknowledged; all \
               else follows from that loss",
     },
     Case {
         name: "failover without waiting",
         about: "`failover` by crash or partition",
-        family: Family::Databases,
+        families: &[Family::Databases],
         when: |setting| setting.synchronous_standby && matches!(setting.synchronous_commit, "off" | "local"),
         blames: |scenario| scenario.faults.iter().any(is_abrupt_failover).then(|| COMMIT.to_owned()),
         may_break: DURABLE,
-        others: Guarantee::Outside,
+        others: Others::NothingIsSaid,
         why: "commits are acknowledged before the standby has them, and a failover loses those; all else follows \
               from that loss",
     },
     Case {
         name: "crash without a flush",
         about: "the death of a primary: `kill`, `slow-start`, `crash-loop`, `fsync-fails`, `failover`",
-        family: Family::Databases,
+        families: &[Family::Databases],
         when: |setting| setting.synchronous_commit == "off",
         blames: |scenario| scenario.faults.iter().any(kills_primary).then(|| COMMIT.to_owned()),
         may_break: DURABLE,
-        others: Guarantee::Outside,
+        others: Others::NothingIsSaid,
         why: "commits are acknowledged before they are flushed, and a crash loses those; all else follows from that \
               loss",
     },
     Case {
         name: "failover to a standby that crashed",
         about: "`failover`, and the death of a standby",
-        family: Family::Databases,
+        families: &[Family::Databases],
         when: |setting| setting.synchronous_standby && setting.synchronous_commit == "remote_write",
         blames: |scenario| {
             let fails_over = scenario.faults.iter().any(|fault| fault.action == "failover");
             (fails_over && scenario.faults.iter().any(kills_standby)).then(|| COMMIT.to_owned())
         },
         may_break: DURABLE,
-        others: Guarantee::Outside,
+        others: Others::NothingIsSaid,
         why: "commits are acknowledged when the standby has written them, and its crash loses what it has not \
               flushed; all else follows from that loss",
     },
     Case {
         name: "database ahead",
         about: "`clock-bump`, `clock-strobe` or `clock-drift` that puts the clock of a database ahead",
-        family: Family::Clocks,
+        families: &[Family::Clocks],
         when: |_| true,
         blames: |scenario| {
             first(scenario, "by", is_bumped_ahead).or_else(|| first(scenario, "ppm", drifts_ahead))
         },
         may_break: &["not_early"],
-        others: Guarantee::Holds,
+        others: Others::Hold,
         why: "cut-offs are taken from database time, so with a clock that is ahead settlement opens before 18:00",
     },
     Case {
         name: "order denied",
         about: "`contradict` with `how = \"unknown-but-taken\"`, and statements that are lost, late or lack a line",
-        family: Family::Rails,
+        families: &[Family::Rails],
         when: |_| true,
         blames: |scenario| {
             let silent = scenario.faults.iter().any(hides_statement);
             first(scenario, "how", is_denial).filter(|_| silent)
         },
         may_break: &["payment_once_per_leg", "reconciled"],
-        others: Guarantee::Holds,
+        others: Others::Hold,
         why: "after an order's validity \"not found\" is taken for a refusal, unless a statement has told of it: a bank \
               that has it all the same is paid with a second order",
     },
     Case {
         name: "order forgotten",
         about: "`dedup-expired`",
-        family: Family::Rails,
+        families: &[Family::Rails],
         when: |_| true,
         blames: |scenario| first(scenario, "action", |fault| fault.action == "dedup-expired"),
         may_break: &["payment_once_per_leg", "cash_conserved", "reconciled"],
-        others: Guarantee::Holds,
+        others: Others::Hold,
         why: "a bank that has forgotten a UETR executes it again when a rail repeats it: no platform can see to that",
+    },
+    Case {
+        name: "execution claimed",
+        about: "`contradict` with `how = \"executed-but-refused\"` or `\"credit-after-refusal\"`",
+        families: &[Family::Rails],
+        when: |_| true,
+        blames: |scenario| first(scenario, "how", is_claim),
+        may_break: &["payment_once_per_leg", "cash_conserved", "reconciled", "delivery_versus_payment"],
+        others: Others::Hold,
+        why: "an execution that the bank tells of is believed at once, because cash that has moved cannot be called \
+              back: one that never was is seen by reconciliation, after what follows a payment has been done",
+    },
+    Case {
+        name: "nobody left",
+        about: "`kill` and `broker-down` with `stays_dead = true` that together can hit every instance of a service, a \
+                broker (a partition has no second replica), both servers of a database, the primary of one that no \
+                single `failover` follows, the standby of one that fails over, or a party outside",
+        families: &[Family::Processes, Family::Databases, Family::Kafka],
+        when: |_| true,
+        blames: nobody_left::blames,
+        may_break: &["every_trade_terminates"],
+        others: Others::HoldBut(JUDGED_AT_REST),
+        why: "what only they could do is never done",
     },
 ];
 
@@ -180,6 +229,12 @@ fn is_denial(fault: &FaultSpec) -> bool {
     fault.action == "contradict" && word(fault, "how").as_deref() == Some("unknown-but-taken")
 }
 
+fn is_claim(fault: &FaultSpec) -> bool {
+    let how = word(fault, "how");
+    fault.action == "contradict"
+        && matches!(how.as_deref(), Some("executed-but-refused" | "credit-after-refusal"))
+}
+
 /// The hourly statement does not tell of every execution, or not in time.
 fn hides_statement(fault: &FaultSpec) -> bool {
     let is_of_statements = || matches!(word(fault, "of").as_deref(), Some("statements" | "all"));
@@ -202,7 +257,10 @@ mod tests {
         for case in CASES {
             assert!(!case.about.ends_with('.') && !case.why.ends_with('.'), "{}", case.name);
             assert!(case.may_break.iter().all(|name| known.contains(name)), "{}", case.name);
-            assert!(!case.may_break.is_empty() && case.others != Guarantee::MayBreak, "{}", case.name);
+            assert!(!case.may_break.is_empty() && !case.families.is_empty(), "{}", case.name);
+            if let Others::HoldBut(names) = case.others {
+                assert!(names.iter().all(|name| known.contains(name)), "{}", case.name);
+            }
         }
         names.sort_unstable();
         names.dedup();

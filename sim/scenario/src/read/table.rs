@@ -116,7 +116,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reports a mistake at `key`, or at the table where the key is missing.
-    pub(crate) fn refuse(&self, key: &str, message: impl Into<String>, hint: Option<String>) {
+    pub fn refuse(&self, key: &str, message: impl Into<String>, hint: Option<String>) {
         let Input::File { place, .. } = self.input else { return };
         let (here, place) = match self.entry(key) {
             Some(entry) => (self.here.key(key), entry.key),

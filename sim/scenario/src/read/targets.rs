@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::names::known_name;
 use super::{Choice, Context, Field, Here, Table};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, OUTSIDE};
 use crate::fault::{Role, Shape, Target, TargetSpec};
 use crate::text::tree::{Node, Value};
 
@@ -27,12 +27,12 @@ impl Field for OneTarget {
         if parts[0] == "postgres" {
             return database(&parts[1..], node, here);
         }
-        let outside =
-            here.context.catalogue.map(|catalogue| catalogue.outside.as_slice()).unwrap_or_default();
+        let is_outside = match here.context.catalogue {
+            Some(catalogue) => catalogue.outside.iter().any(|name| name == text),
+            None => OUTSIDE.contains(&text),
+        };
         let number = match parts[1..] {
-            [] if outside.iter().any(|name| name == text) => {
-                return Some(Target::Outside { name: text.to_owned() });
-            }
+            [] if is_outside => return Some(Target::Outside { name: text.to_owned() }),
             [] => None,
             [number] => match number.parse().ok().filter(|number| *number > 0) {
                 Some(number) => Some(number),
