@@ -120,7 +120,8 @@ fn zombie_returned(groups: &mut Groups, record: &Record<'_>) -> bool {
         Fact::Rebalanced { group, members, .. } => {
             let now: BTreeSet<String> = members.iter().cloned().collect();
             let dropped = groups.dropped.entry(group.clone()).or_default();
-            let is_back = now.iter().fold(false, |is_back, member| dropped.remove(member) || is_back);
+            let is_back = !dropped.is_disjoint(&now);
+            dropped.retain(|member| !now.contains(member));
             let before = groups.members.insert(group.clone(), now.clone()).unwrap_or_default();
             dropped.extend(before.difference(&now).cloned());
             is_back

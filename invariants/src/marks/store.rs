@@ -60,10 +60,8 @@ struct Cut {
 /// those take effect, a third of the commits are.
 fn commit_unknown(cut: &mut Cut, record: &Record<'_>, database: &str) -> bool {
     match record.fact {
-        Fact::FaultBegan { id, action, target } => {
-            if action == "commit-unknown" && is_of(target, database) {
-                cut.faults.insert(*id);
-            }
+        Fact::FaultBegan { id, action, target } if action == "commit-unknown" && is_of(target, database) => {
+            cut.faults.insert(*id);
         }
         Fact::FaultEnded { id } => {
             cut.faults.remove(id);
