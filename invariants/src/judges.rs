@@ -9,6 +9,8 @@ use crate::{Fact, FactKind, Invariant, Mark, Pending, Record, Verdict, Violation
 
 pub struct Judges {
     invariants: Vec<Box<dyn Invariant>>,
+    /// By invariant: whether its verdict counts. The others only say what is pending.
+    is_watched: Vec<bool>,
     marks: Vec<Box<dyn Mark>>,
     /// By kind: who listens, as indices.
     listeners: [Vec<usize>; KINDS],
@@ -38,13 +40,19 @@ impl Judges {
         Self::of(oracles::all(), marks::all())
     }
 
-    /// The named invariants, and every mark.
+    /// The named invariants, and every mark. What the others wait for is waited for all the same: when a run is at
+    /// rest does not depend on what is watched.
     ///
     /// # Errors
     /// The first name that is not in the registry.
     pub fn select<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, UnknownName> {
-        let find = |name: &'n str| oracles::find(name).ok_or_else(|| UnknownName(name.to_owned()));
-        Ok(Self::of(names.into_iter().map(find).collect::<Result<_, _>>()?, marks::all()))
+        let mut judges = Self::all();
+        judges.is_watched.fill(false);
+        for name in names {
+            let place = judges.invariants.iter().position(|invariant| invariant.name() == name);
+            judges.is_watched[place.ok_or_else(|| UnknownName(name.to_owned()))?] = true;
+        }
+        Ok(judges)
     }
 
     /// A panel of one's own: also of invariants and marks from outside this crate.
@@ -57,7 +65,8 @@ impl Judges {
         for (index, mark) in marks.iter().enumerate() {
             enlist(&mut watchers, index, mark.watches());
         }
-        Self { invariants, marks, listeners, watchers, occurred: [false; KINDS], lookback: None }
+        let is_watched = vec![true; invariants.len()];
+        Self { invariants, is_watched, marks, listeners, watchers, occurred: [false; KINDS], lookback: None }
     }
 
     /// For a run in which a database may lose commits: what an invariant made of one is taken back when it is
@@ -85,7 +94,9 @@ impl Judges {
         let mut first = None;
         for &index in &self.listeners[kind] {
             let invariant = &mut self.invariants[index];
-            if let Verdict::Violated(violation) = invariant.observe(record) {
+            if let Verdict::Violated(violation) = invariant.observe(record)
+                && self.is_watched[index]
+            {
                 first.get_or_insert((invariant.name(), violation));
             }
         }
@@ -108,7 +119,8 @@ impl Judges {
         if let Some(lookback) = &mut self.lookback {
             lookback.take_back(&self.listeners, &mut self.invariants);
         }
-        let judged = self.invariants.iter_mut().map(|invariant| (invariant.name(), invariant.at_rest()));
+        let watched = self.invariants.iter_mut().zip(&self.is_watched).filter(|(_, is_watched)| **is_watched);
+        let judged = watched.map(|(invariant, _)| (invariant.name(), invariant.at_rest()));
         judged
             .filter_map(|(name, verdict)| match verdict {
                 Verdict::Violated(violation) => Some((name, violation)),
@@ -123,7 +135,7 @@ impl Judges {
             let name = invariant.name();
             invariant.pending().into_iter().map(move |pending| (name, pending))
         };
-        self.invariants().flat_map(named).collect()
+        self.invariants.iter().map(AsRef::as_ref).flat_map(named).collect()
     }
 
     /// Whether nothing is pending: cheap, it names nothing.
@@ -141,7 +153,8 @@ impl Judges {
 
     /// The selected invariants.
     pub fn invariants(&self) -> impl Iterator<Item = &dyn Invariant> {
-        self.invariants.iter().map(AsRef::as_ref)
+        let watched = self.invariants.iter().zip(&self.is_watched).filter(|(_, is_watched)| **is_watched);
+        watched.map(|(invariant, _)| invariant.as_ref())
     }
 
     /// The marks that were met.
@@ -167,8 +180,8 @@ fn enlist<'k>(table: &mut [Vec<usize>; KINDS], index: usize, kinds: impl IntoIte
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Told;
     use crate::testing::day::GoodDay;
+    use crate::testing::{Commit, Told, history, received};
 
     #[track_caller]
     fn shown(judges: &mut Judges, day: &[Told]) {
@@ -176,6 +189,14 @@ mod tests {
             let record = Record { sequence, at_ns: *at_ns, node: "node", cause: "", fact };
             assert_eq!(judges.observe(&record), None, "record {sequence}: {fact:?}");
         }
+    }
+
+    #[test]
+    fn what_is_waited_for_does_not_depend_on_what_is_watched() {
+        let mut judges = Judges::select(["no_oversell"]).expect("it is registered");
+        shown(&mut judges, &history![Commit::by("trade").event("trade/T-1", received("T-1"))]);
+        assert!(!judges.is_settled() && !judges.pending().is_empty());
+        assert_eq!(judges.at_rest(), [], "nobody watches whether trades end");
     }
 
     #[test]

@@ -61,6 +61,13 @@ impl Canaries {
         let jobs = self.jobs.map_or_else(processors, usize::from);
         let settings = PoolSettings { jobs, wall_limit: Some(self.wall_limit) };
         let mut census = Census::of(subjects(&self.paths, &[])?, self.seeds);
+        if census.found.is_empty() {
+            let message = "no scenario here expects a violation".to_owned();
+            let hint = "a canary says `expect = \"violation:<invariant>\"`".to_owned();
+            return Err(Failure::Usage { message, hint });
+        }
+        // Before the runs, which take minutes.
+        let place = self.write.as_deref().map(Place::find).transpose()?;
         pool::each(&settings, census.tasks(), &mut census);
         census.finish();
         match self.format {
@@ -71,8 +78,8 @@ impl Canaries {
                 .try_for_each(|found| out::line(serde_json::to_string(found).expect("text and numbers")))?,
         }
         census.found.iter().for_each(complain);
-        if let Some(file) = &self.write {
-            write(file, &census.table())?;
+        if let Some(place) = place {
+            place.write(&census.table())?;
         }
         Ok(census.exit())
     }
@@ -93,15 +100,30 @@ fn complain(found: &Found) {
     without.iter().for_each(|line| eprintln!("{canary} without sabotage: {line}"));
 }
 
-/// Replaces what stands between the marks.
-fn write(file: &Path, table: &str) -> Result<(), Failure> {
-    let text = fs::read_to_string(file)?;
-    let [begin, end] = MARKS.map(|mark| text.find(mark));
-    let (Some(begin), Some(end)) = (begin, end) else {
-        let message = format!("{} does not say where the table goes", file.display());
-        let hint = format!("write these lines where it should be:\n{}{}", MARKS[0], MARKS[1]);
-        return Err(Failure::Usage { message, hint });
-    };
-    let kept = &text[..begin + MARKS[0].len()];
-    Ok(fs::write(file, format!("{kept}\n{table}\n{}", &text[end..]))?)
+/// Where the table stands in a file: what is kept before and after it.
+struct Place<'f> {
+    file: &'f Path,
+    before: String,
+    after: String,
+}
+
+impl<'f> Place<'f> {
+    fn find(file: &'f Path) -> Result<Self, Failure> {
+        let text = fs::read_to_string(file).map_err(|error| Failure::Usage {
+            message: format!("{} cannot be read: {error}", file.display()),
+            hint: "--write puts the table into a file that is there".to_owned(),
+        })?;
+        let [begin, end] = MARKS.map(|mark| text.find(mark));
+        let (Some(begin), Some(end)) = (begin, end) else {
+            let message = format!("{} does not say where the table goes", file.display());
+            let hint = format!("write these lines where it should be:\n{}{}", MARKS[0], MARKS[1]);
+            return Err(Failure::Usage { message, hint });
+        };
+        let before = text[..begin + MARKS[0].len()].to_owned();
+        Ok(Self { file, before, after: text[end..].to_owned() })
+    }
+
+    fn write(self, table: &str) -> Result<(), Failure> {
+        Ok(fs::write(self.file, format!("{}\n{table}\n{}", self.before, self.after))?)
+    }
 }

@@ -43,6 +43,10 @@ struct Json<'r> {
     scenario: &'r str,
     seed: u64,
     verdict: Verdict,
+    /// `pass`, or `violation:<invariant>` for a canary.
+    expect: &'r scenario::Expect,
+    /// Whether the run ended as its scenario expects; of a canary, whether it was met.
+    as_expected: bool,
     violations: Vec<JsonViolation<'r>>,
     pending: Vec<JsonPending<'r>>,
     trace_hash: String,
@@ -170,6 +174,8 @@ impl RunReport {
             missing_marks: &end.missing_marks,
             marks: &end.marks,
             unknown: &end.unknown,
+            expect: &self.subject.scenario.expect,
+            as_expected: self.weight.alone() == Exit::AsExpected,
             error: self.error.as_ref().map(|fault| fault.message.as_str()),
         }
     }

@@ -16,6 +16,7 @@ use services::settlement::{BATCH_TIME, OBLIGATIONS};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::count::Counts;
+use super::verdict::EVERY_TRADE_TERMINATES;
 use crate::adapters::process::{nanoseconds, timestamp};
 use crate::fault::{self, PlannedFault, Stage};
 use crate::platform::{self, Platform};
@@ -36,6 +37,8 @@ const HEAL_NS: i64 = 10_000_000_000;
 pub struct End {
     pub violations: Vec<Broken>,
     pub pending: Vec<Pending>,
+    /// A pending trade violates nothing that is watched.
+    pub trades_unwatched: bool,
     pub unknown: Vec<&'static str>,
     pub missing_marks: Vec<String>,
     /// Every mark that was met.
@@ -220,6 +223,7 @@ fn finish(
     counts.conflicts = platform.counters.conflicts.get();
     End {
         violations: std::mem::take(&mut bench.broken),
+        trades_unwatched: !bench.judges.invariants().any(|watched| watched.name() == EVERY_TRADE_TERMINATES),
         pending,
         unknown: bench.judges.unknown(),
         marks: bench.judges.seen().collect(),

@@ -220,9 +220,11 @@ impl<S: Service> StoreHost<S> {
         self.next_try(stored, pause, vec![(3, step), (4, Value::Int(stored.tries + 1))])
     }
 
-    /// Its lane is silent. That is no try.
+    /// Its lane is silent. That is no try. All that are held come again together, in one transaction.
     fn hold(&self, stored: &Stored) -> Statement {
-        self.next_try(stored, BACK_OFF_MS.1, Vec::new())
+        let longest = BACK_OFF_MS.1;
+        let into = self.database_now().as_millisecond().rem_euclid(longest as i64);
+        self.next_try(stored, longest - into as u64, Vec::new())
     }
 
     fn next_try(&self, stored: &Stored, pause_ms: u64, mut set: Vec<(usize, Value)>) -> Statement {

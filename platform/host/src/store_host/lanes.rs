@@ -1,8 +1,8 @@
 //! Which effects are called, and how many at a time in each lane: one receiver that is silent holds up no other.
 //!
 //! A lane is one receiver behind a party. It has a few calls out at a time; from the first that nobody answers
-//! until one is answered it has a single one, and its other effects are held for the longest pause between two
-//! tries. What has no lane is limited only by the host's limit for all calls.
+//! until one is answered it has a single one, and its other effects are held until the next full minute. What has no
+//! lane is limited only by the host's limit for all calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -55,9 +55,19 @@ pub(super) fn known_name(
     let hint = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.len() <= 12 => format!("known: {}", known.join(", ")),
-        None => format!("`bellwether list {word}s` prints the known ones"),
+        None => format!("`bellwether list {}` prints the known ones", listed(word)),
     };
     here.refuse(place, format!("unknown {word} `{name}`"), Some(hint))
+}
+
+/// What `list` calls things of this kind.
+fn listed(word: &str) -> String {
+    match word {
+        "fault action" => "faults".to_owned(),
+        "load profile" => "workloads".to_owned(),
+        "database" => "targets".to_owned(),
+        word => format!("{word}s"),
+    }
 }
 
 impl Field for Name {
