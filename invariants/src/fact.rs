@@ -30,6 +30,10 @@ pub enum Fact {
         database: String,
         transaction: u64,
     },
+    /// A decision was committed, and the connection broke before its client heard so.
+    CommitUnheard {
+        database: String,
+    },
     /// A standby became primary.
     Promoted {
         database: String,
@@ -296,9 +300,10 @@ impl Fact {
             Self::Opening(_) => FactKind::Opening,
             Self::Committed(_) => FactKind::Committed,
             Self::CommitLost { .. } => FactKind::CommitLost,
-            Self::Promoted { .. } | Self::StandbyLeft { .. } | Self::StandbyJoined { .. } => {
-                FactKind::Promoted
-            }
+            Self::Promoted { .. }
+            | Self::StandbyLeft { .. }
+            | Self::StandbyJoined { .. }
+            | Self::CommitUnheard { .. } => FactKind::Promoted,
             Self::Visible(_) => FactKind::Visible,
             Self::Rebalanced { .. } => FactKind::Rebalanced,
             Self::Request(_) => FactKind::Request,

@@ -181,7 +181,7 @@ fn enlist<'k>(table: &mut [Vec<usize>; KINDS], index: usize, kinds: impl IntoIte
 mod tests {
     use super::*;
     use crate::testing::day::GoodDay;
-    use crate::testing::{Commit, Told, history, received};
+    use crate::testing::{Commit, Told, received};
 
     #[track_caller]
     fn shown(judges: &mut Judges, day: &[Told]) {
@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn what_is_waited_for_does_not_depend_on_what_is_watched() {
         let mut judges = Judges::select(["no_oversell"]).expect("it is registered");
-        shown(&mut judges, &history![Commit::by("trade").event("trade/T-1", received("T-1"))]);
+        let day = [Commit::by("trade").event("trade/T-1", received("T-1"))].map(Told::from);
+        shown(&mut judges, &day);
         assert!(!judges.is_settled() && !judges.pending().is_empty());
         assert_eq!(judges.at_rest(), [], "nobody watches whether trades end");
     }

@@ -48,6 +48,7 @@ const MARKS: &[&str] = &[
     "store:commit_unknown_of_notification",
     "store:commit_unknown_of_payment",
     "store:commit_unknown_of_position",
+    "store:commit_unknown_of_reference-data",
     "store:commit_unknown_of_settlement",
     "store:commit_unknown_of_trade",
     "store:failed_over",

@@ -36,9 +36,9 @@ fn counts_are_exact_in_every_scenario() {
                 .operations
                 .iter()
                 .filter(|operation| operation.key.starts_with(&format!("{}-", load.name)));
-            let keys: BTreeSet<&str> = of_load
+            let keys: BTreeSet<(&str, &str)> = of_load
                 .filter(|operation| !matches!(operation.ask, Ask::Get { .. }))
-                .map(|operation| operation.key.as_str())
+                .map(|operation| (operation.client.as_str(), operation.key.as_str()))
                 .collect();
             assert_eq!(keys.len() as u64, count * windows as u64, "{}: {}", scenario.name, load.name);
         }

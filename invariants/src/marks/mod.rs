@@ -7,13 +7,13 @@ mod concern;
 mod edge;
 mod fault;
 mod fix;
-mod kafka;
 mod ledger;
 mod notification;
 mod payment;
 mod replay;
 mod settlement;
 mod store;
+mod topics;
 mod trade;
 mod venue;
 mod world;
@@ -46,7 +46,7 @@ pub fn all() -> Vec<Box<dyn Mark>> {
         edge::marks,
         fault::marks,
         fix::marks,
-        kafka::marks,
+        topics::marks,
         ledger::marks,
         notification::marks,
         payment::marks,

@@ -121,7 +121,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "order denied",
-        about: "`contradict` with `how = \"unknown-but-taken\"`, and statements that are lost, late or lack a line",
+        about: "`contradict` with `how = \"unknown-but-taken\"`, and statements that are lost, late or lack a line, or \
+                orders that pend, which are on none",
         families: &[Family::Rails],
         when: |_| true,
         blames: |scenario| {
@@ -149,8 +150,8 @@ pub const CASES: &[Case] = &[
         families: &[Family::Rails],
         when: |_| true,
         blames: |scenario| first(scenario, "how", is_claim),
-        may_break: &["payment_once_per_leg", "cash_conserved", "reconciled", "delivery_versus_payment"],
-        others: Others::Hold,
+        may_break: &["cash_conserved", "reconciled"],
+        others: Others::HoldBut(&["payment_once_per_leg", "delivery_versus_payment"]),
         why: "an execution that the bank tells of is believed at once, because cash that has moved cannot be called \
               back: one that never was is seen by reconciliation, after what follows a payment has been done",
     },
@@ -235,13 +236,13 @@ fn is_claim(fault: &FaultSpec) -> bool {
         && matches!(how.as_deref(), Some("executed-but-refused" | "credit-after-refusal"))
 }
 
-/// The hourly statement does not tell of every execution, or not in time.
+/// The hourly statement does not tell of every order that the bank has, or not in time.
 fn hides_statement(fault: &FaultSpec) -> bool {
     let is_of_statements = || matches!(word(fault, "of").as_deref(), Some("statements" | "all"));
     match fault.action.as_str() {
         "statement-mismatch" => matches!(word(fault, "how").as_deref(), None | Some("missing")),
         "ack-late" | "ack-lost" | "request-late" | "request-lost" => is_of_statements(),
-        "bank-down" => true,
+        "bank-down" | "pending" => true,
         _ => false,
     }
 }

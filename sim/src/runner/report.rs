@@ -364,6 +364,7 @@ opening = { cash = "1000.00", shares = 10 }
             serde_json::from_str(&report(Ended::Returned(Ok(broken()))).to_json()).expect("it is JSON");
         insta::assert_snapshot!(serde_json::to_string_pretty(&shown).expect("it was JSON"), @r#"
         {
+          "as_expected": false,
           "counts": {
             "carried": 0,
             "conflicts": 0,
@@ -375,6 +376,7 @@ opening = { cash = "1000.00", shares = 10 }
             "settled": 6,
             "trades": 8
           },
+          "expect": "pass",
           "marks": [],
           "messages": 300,
           "missing_marks": [],

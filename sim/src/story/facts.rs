@@ -50,6 +50,9 @@ pub fn one(fact: &Fact) -> String {
         Fact::Promoted { database, timeline } => {
             format!("standby of {database} is primary, timeline {timeline}")
         }
+        Fact::CommitUnheard { database } => {
+            format!("{database} committed, and its client did not hear of it")
+        }
         Fact::StandbyLeft { database } => format!("{database} commits without its standby"),
         Fact::StandbyJoined { database } => format!("{database} commits wait for the standby again"),
         Fact::Visible(visible) => seen(visible),

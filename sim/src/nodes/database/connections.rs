@@ -8,6 +8,13 @@ use postgres::Lsn;
 
 use crate::world::network::{CallId, ConnectionId, Link};
 
+/// A call whose answer is cut off.
+#[derive(Clone, Copy, Debug)]
+pub struct Muted {
+    /// It commits a decision.
+    pub decides: bool,
+}
+
 /// Lives as long as the process.
 #[derive(Default)]
 pub struct Connections {
@@ -24,5 +31,5 @@ pub struct Connections {
     /// On a standby: the link to its primary.
     pub upstream: Option<Rc<Link>>,
     /// Calls whose answer is cut off: a commit that its client shall not hear of.
-    pub muted: BTreeSet<(ConnectionId, CallId)>,
+    pub muted: BTreeMap<(ConnectionId, CallId), Muted>,
 }

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 use host::ports::store::{Statement, StoreError};
+use host::store_host::tables::EVENTS;
 use invariants::Fact;
 use postgres::{CommittedTx, Output, WalAck};
 
-use super::connections::Connections;
+use super::connections::{Connections, Muted};
 use super::facts::tell_committed;
 use super::follow::follow;
 use super::troubles::Cut;
@@ -20,6 +21,11 @@ use crate::world::node::Node;
 const STANDBY_PATIENCE_NS: u64 = 10_000_000_000;
 /// Between two tries of a server that comes back to be rewound to a leader that is not there.
 const AGAIN_NS: u64 = 1_000_000_000;
+
+/// Whether a transaction with this statement is a decision.
+fn stores_an_event(statement: &Statement) -> bool {
+    matches!(statement, Statement::Insert { table, .. } if table.name == EVENTS.name)
+}
 
 /// A server's process.
 pub struct Serving {
@@ -195,7 +201,8 @@ impl Serving {
                 return;
             }
             Some(Cut::After) => {
-                self.seat().connections.borrow_mut().muted.insert((connection, call));
+                let muted = Muted { decides: statements.iter().any(stores_an_event) };
+                self.seat().connections.borrow_mut().muted.insert((connection, call), muted);
             }
             None => {}
         }
@@ -271,11 +278,17 @@ impl Serving {
         let network = &self.node.world.network;
         let mut connections = self.seat().connections.borrow_mut();
         match output {
-            Output::Reply { conn, call, .. } if connections.muted.remove(&(conn, call)) => {
-                network.reset(conn);
-                self.seat().disk.borrow_mut().disconnected(self.now(), conn, more);
-            }
-            Output::Reply { conn, call, result } => network.reply(conn, call, Box::new(result)),
+            Output::Reply { conn, call, result } => match connections.muted.remove(&(conn, call)) {
+                Some(muted) => {
+                    network.reset(conn);
+                    self.seat().disk.borrow_mut().disconnected(self.now(), conn, more);
+                    if muted.decides && result.is_ok() {
+                        let database = self.database.name.to_string();
+                        self.node.tell("", &Fact::CommitUnheard { database });
+                    }
+                }
+                None => network.reply(conn, call, Box::new(result)),
+            },
             Output::Notification { conn, channel } => network.push(conn, Box::new(channel)),
             Output::Closed { conn, .. } => {
                 connections.open.remove(&conn);
