@@ -11,10 +11,11 @@ use crate::fault::{FaultSpec, Occurs, Target, TargetSpec};
 use crate::guarantee::refusals;
 use crate::read::{Context, OneTarget};
 use crate::run::Run;
-use crate::scenario::{Day, Expect, Scenario};
+use crate::scenario::{Day, Expect, Invariants, Scenario};
 use crate::sides::{self, Unfit};
 use crate::text::diagnostics::Draft;
 use crate::text::tree::Node;
+use crate::values::TimeSpan;
 use crate::when::{TimeError, When, weekday_name};
 
 /// Reports what does not fit together.
@@ -22,6 +23,7 @@ pub(crate) fn check(scenario: &Scenario, calendar: &Calendar, root: &Node, conte
     let checker = Checker { scenario, calendar, root, context };
     checker.load_names();
     checker.sabotage();
+    checker.expectation();
     if !checker.start() {
         return;
     }
@@ -33,6 +35,9 @@ pub(crate) fn check(scenario: &Scenario, calendar: &Calendar, root: &Node, conte
     }
     checker.guarantees();
 }
+
+/// More occurrences of one fault than this are a mistake: nobody could read their plan.
+const TIMES_MAX: u128 = 20_000;
 
 struct Checker<'a> {
     scenario: &'a Scenario,
@@ -80,6 +85,19 @@ impl Checker<'_> {
         if self.scenario.expect == Expect::Pass && !self.scenario.sabotage.is_empty() {
             let hint = r#"name the invariant that finds it: expect = "violation:<invariant>""#.to_owned();
             self.refuse("sabotage", "a platform with a wrong habit is not expected to pass", Some(hint));
+        }
+    }
+
+    /// What is not watched is never found.
+    fn expectation(&self) {
+        let (Expect::Violation(invariant), Invariants::Named(watched)) =
+            (&self.scenario.expect, &self.scenario.check.invariants)
+        else {
+            return;
+        };
+        if !watched.contains(invariant) {
+            let hint = format!("add \"{invariant}\" to check.invariants, or watch \"all\"");
+            self.refuse("expect", format!("`{invariant}` is expected to break, and not watched"), Some(hint));
         }
     }
 
@@ -164,6 +182,7 @@ impl Checker<'_> {
         {
             self.refuse_time(&format!("{path}.{}", error.0), &error.1);
         }
+        self.lengths(path, fault, run);
         let inside = match &fault.target {
             Some(TargetSpec::One(_)) => format!("{path}.target"),
             Some(TargetSpec::Shaped { .. }) => format!("{path}.target.of"),
@@ -174,6 +193,22 @@ impl Checker<'_> {
         }
         self.hits(&inside, fault);
         self.sides(path, fault);
+    }
+
+    /// Whether it lasts, and happens as often as somebody can have meant.
+    fn lengths(&self, path: &str, fault: &FaultSpec, run: &Run) {
+        if fault.lasts.is_some_and(|lasts| lasts.max() == TimeSpan::default()) {
+            let hint = "leave it out for the action's own default".to_owned();
+            self.refuse(&format!("{path}.for"), "lasts for no time at all", Some(hint));
+        }
+        let Occurs::Every { every, from, to, .. } = fault.occurs else { return };
+        let Ok(windows) = run.windows(from, to, &run.sessions(self.calendar), self.calendar) else { return };
+        let lengths = windows.iter().map(|(from, to)| to.duration_since(*from).unsigned_abs().as_nanos());
+        let times = lengths.sum::<u128>() / every.0.as_nanos().max(1);
+        if times > TIMES_MAX {
+            let message = format!("happens {times} times in this run, more than {TIMES_MAX}");
+            self.refuse(&format!("{path}.every"), message, None);
+        }
     }
 
     /// Whether there are nodes enough for a shape, and links between the sides.

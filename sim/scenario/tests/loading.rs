@@ -286,6 +286,12 @@ fn mistakes_of_faults() {
         "at = \"2026-03-06T07:00\"",
         "at = \"10:00\"\nodd_ppm = 5",
         "at = \"10:00\"\nfor = \"5\"",
+        "at = \"10:00\"\nfor = \"0s\"",
+        "from = \"10:00\"",
+        "every = \"1s\"\nat = \"10:00\"",
+        "every = \"0s\"\nfrom = \"10:00\"\nto = \"11:00\"",
+        "every = \"1ms\"\nfrom = \"10:00\"\nto = \"11:00\"",
+        "every = \"1m\"\njitter = \"2m\"\nfrom = \"10:00\"\nto = \"11:00\"",
     ];
     let shown = wrong.map(|keys| fault(keys).expect_err(keys));
     insta::assert_snapshot!(shown.join("\n"));

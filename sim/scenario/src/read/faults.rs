@@ -46,6 +46,7 @@ fn read_fault(table: &mut Table<'_>, described: Option<&FaultAction>) -> FaultSp
     let target = table.optional("target", "Whom it hits.", TargetOrShape).flatten();
     let occurs = read_occurs(table);
     let lasts = if action.is_momentary {
+        read_no_length(table, &name);
         None
     } else {
         table.optional("for", "How long it lasts.", Between(Lasting))
@@ -61,8 +62,13 @@ fn read_occurs(table: &mut Table<'_>) -> Occurs {
     let from = table.optional("from", "The window's first moment.", Moment);
     let to = table.optional("to", "The window's last moment.", Moment);
     let jitter = table.optional("jitter", "Each time later by up to this.", Lasting);
-    if jitter.is_some() && every.is_none() {
-        table.refuse("jitter", "`jitter` belongs to `every`", None);
+    match (jitter, every) {
+        (Some(_), None) => table.refuse("jitter", "`jitter` belongs to `every`", None),
+        (Some(jitter), Some(every)) if jitter > every => {
+            let hint = format!("at most {every}");
+            table.refuse("jitter", "`jitter` is longer than `every`", Some(hint));
+        }
+        _ => {}
     }
     match (at, every, from, to) {
         (Some(at), None, None, None) => return Occurs::At { at },
@@ -72,9 +78,25 @@ fn read_occurs(table: &mut Table<'_>) -> Occurs {
         (None, None, Some(from), Some(to)) => return Occurs::Window { from, to },
         _ => {}
     }
+    let (key, message) = match (at, every, from, to) {
+        (Some(_), ..) => ("at", "`at` is one moment, and goes with none of `every`, `from` and `to`"),
+        (_, _, Some(_), None) => ("from", "`from` without `to`"),
+        (_, _, None, Some(_)) => ("to", "`to` without `from`"),
+        (_, Some(_), None, None) => ("every", "`every` without `from` and `to`"),
+        (_, Some(_), ..) => ("every", "`every` is no time at all"),
+        _ => ("at", "does not say when it happens"),
+    };
     let hint = "either `at`, or `from` and `to`, or `every` with `from` and `to`".to_owned();
-    table.refuse("at", "does not say when it happens", Some(hint));
+    table.refuse(key, message, Some(hint));
     Occurs::default()
+}
+
+/// An action that is over in a moment has no `for`, and says so rather than not to know it.
+fn read_no_length(table: &mut Table<'_>, action: &str) {
+    if table.entry("for").is_some() {
+        table.optional("for", "", Between(Lasting));
+        table.refuse("for", format!("`{action}` is over in a moment, and lasts for no time"), None);
+    }
 }
 
 /// An action of the catalogue.
