@@ -36,7 +36,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["run", "--seed", "1", "--seeds", "1..2"], "cannot be used with"),
         (&["run", "--wall-limit", "5"], "1h30m"),
         (&["run", "sim/src"], "hint: name .toml files"),
-        (&["explain", "oversell"], "did you mean no_oversell?"),
+        (&["explain", "oversell"], "did you mean no_oversell or oversell-unchecked?"),
         (&["list", "everything"], "possible values: invariants, faults"),
         (&["replay", SHORT_DAY, "--seed", "1", "--until", "noon"], "hint: a time reads like"),
         (&[], "Usage: bellwether"),

@@ -1,14 +1,20 @@
+mod keys;
+
 use clap::Args;
 use invariants::{FactKind, Invariant, Mark, marks, oracles};
 
+use self::keys::{Described, FAULTS, HABITS};
 use super::{Failure, out};
+use crate::runner::subject::catalogue;
 use crate::runner::verdict::Exit;
 
-/// Explain an invariant or a mark: what it says, and which facts it is judged from
+/// Explain an invariant, a mark, a fault's action or a habit
+///
+/// Of invariants and marks: what they say, and which facts they are judged from. Of actions and habits: their keys.
 #[derive(Args)]
 pub struct Explain {
-    /// A name of `list invariants` or `list marks`
-    #[arg(value_name = "INVARIANT")]
+    /// A name of `list invariants`, `list marks`, `list faults` or `list habits`
+    #[arg(value_name = "NAME")]
     name: String,
 }
 
@@ -17,10 +23,26 @@ impl Explain {
         if let Some(invariant) = oracles::find(&self.name) {
             return self.invariant(invariant.as_ref());
         }
-        match marks::all().iter().find(|mark| mark.name() == self.name) {
-            Some(mark) => self.mark(mark.as_ref()),
-            None => Err(self.unknown()),
+        if let Some(mark) = marks::all().iter().find(|mark| mark.name() == self.name) {
+            return self.mark(mark.as_ref());
         }
+        let schema = scenario::schema(&catalogue());
+        for (tables, word) in [(FAULTS, "fault"), (HABITS, "habit")] {
+            if let Some(described) = tables.describe(&schema, &self.name) {
+                return self.keys(word, &described);
+            }
+        }
+        Err(self.unknown())
+    }
+
+    fn keys(&self, word: &str, described: &Described) -> Result<Exit, Failure> {
+        out::line(format!("{} ({word})", self.name))?;
+        out::line(wrapped(&described.about))?;
+        out::line("")?;
+        out::table(
+            &described.keys.iter().map(|(key, said)| vec![key.clone(), said.clone()]).collect::<Vec<_>>(),
+        )?;
+        Ok(Exit::AsExpected)
     }
 
     fn invariant(&self, invariant: &dyn Invariant) -> Result<Exit, Failure> {
@@ -42,15 +64,20 @@ impl Explain {
 
     fn unknown(&self) -> Failure {
         let (invariants, marks) = (oracles::all(), marks::all());
-        let names =
-            invariants.iter().map(|invariant| invariant.name()).chain(marks.iter().map(|mark| mark.name()));
+        let catalogue = catalogue();
+        let names = invariants.iter().map(|invariant| invariant.name());
+        let names = names.chain(marks.iter().map(|mark| mark.name()));
+        let names = names.chain(catalogue.fault_actions.iter().map(|action| action.name.as_str()));
+        let names = names.chain(catalogue.habits.iter().map(|habit| habit.name.as_str()));
         let near = names.filter(|name| name.contains(&self.name) || self.name.contains(name));
         let near: Vec<&str> = near.take(3).collect();
         let hint = match near.as_slice() {
-            [] => "`list invariants` and `list marks` have the names".to_owned(),
+            [] => {
+                "`list invariants`, `list marks`, `list faults` and `list habits` have the names".to_owned()
+            }
             near => format!("did you mean {}?", near.join(" or ")),
         };
-        Failure::Usage { message: format!("no invariant and no mark is called `{}`", self.name), hint }
+        Failure::Usage { message: format!("nothing is called `{}`", self.name), hint }
     }
 }
 
