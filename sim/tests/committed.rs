@@ -26,6 +26,7 @@ const MARKS: &[&str] = &[
     "kafka:poison_passed",
     "kafka:rebalanced",
     "kafka:zombie_returned",
+    "ledger:booked_late",
     "node:died_deciding",
     "node:restarted",
     "payment:cutoff_missed",

@@ -264,15 +264,31 @@ impl Rule<Settlement> for TimerPerArming {
     }
 }
 
+fn batch_stream(date: Date) -> StreamId {
+    StreamId::new("settlement", date.to_string())
+}
+
 /// A start that does not ask whether the batch has started.
 fn forget_batch(command: &Command, sight: &mut Sight<Settlement>) {
     if let Command::Start(date) = command {
-        sight.states.remove(&StreamId::new("settlement", date.to_string()));
+        sight.states.remove(&batch_stream(*date));
     }
 }
 
 /// How much later the scheduler fires again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Arms the timer that led to a decision once more.
+fn fires_again(
+    decided: Decided<Settlement>,
+    sight: &Sight<Settlement>,
+    timer: String,
+) -> Decided<Settlement> {
+    changed::<Settlement>(decided, |decision| match decision.events.is_empty() {
+        true => decision,
+        false => decision.arm(timer, sight.database_time + AGAIN_AFTER),
+    })
+}
 
 /// A scheduler that fires twice, and a start that does not ask.
 struct BatchBegunAgain;
@@ -289,10 +305,7 @@ impl Rule<Settlement> for BatchBegunAgain {
         decided: Decided<Settlement>,
     ) -> Decided<Settlement> {
         let Command::Start(date) = command else { return decided };
-        changed::<Settlement>(decided, |decision| match decision.events.is_empty() {
-            true => decision,
-            false => decision.arm(format!("batch/{date}"), sight.database_time + AGAIN_AFTER),
-        })
+        fires_again(decided, sight, format!("batch/{date}"))
     }
 }
 
@@ -302,8 +315,7 @@ struct BatchClosedAgain;
 impl Rule<Settlement> for BatchClosedAgain {
     fn sees(&self, command: &Command, sight: &mut Sight<Settlement>) {
         if let Command::Close(date) = command
-            && let Some(State::Batch { closed, .. }) =
-                sight.states.get_mut(&StreamId::new("settlement", date.to_string()))
+            && let Some(State::Batch { closed, .. }) = sight.states.get_mut(&batch_stream(*date))
         {
             *closed = false;
         }
@@ -316,10 +328,7 @@ impl Rule<Settlement> for BatchClosedAgain {
         decided: Decided<Settlement>,
     ) -> Decided<Settlement> {
         let Command::Close(date) = command else { return decided };
-        changed::<Settlement>(decided, |decision| match decision.events.is_empty() {
-            true => decision,
-            false => decision.arm(format!("close/{date}"), sight.database_time + AGAIN_AFTER),
-        })
+        fires_again(decided, sight, format!("close/{date}"))
     }
 }
 
