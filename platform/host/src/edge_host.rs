@@ -36,6 +36,10 @@ const FETCHES: u32 = 1;
 /// [`UPSTREAM_TIMEOUT`].
 const SERVING_MAX: usize = 1_024;
 
+/// A request waits for its documents and then for its upstream: with all of them silent, there is still time to tell
+/// its caller before the process has to end.
+const _: () = assert!(UPSTREAM_TIMEOUT.as_secs() * (FETCHES as u64 + 1) < DRAIN_TIMEOUT.as_secs());
+
 /// Those who wait for a document that another request is fetching, by party and address.
 type Fetching = BTreeMap<(&'static str, String), Vec<oneshot::Sender<()>>>;
 

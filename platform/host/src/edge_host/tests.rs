@@ -1,7 +1,9 @@
 //! What strangers can make an edge's host do: never more than its bounds.
 
+mod drain;
+
 use std::collections::VecDeque;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -22,6 +24,8 @@ struct World {
     answers: RefCell<Vec<Answer>>,
     calls: RefCell<Vec<String>>,
     upstream: RefCell<VecDeque<oneshot::Sender<()>>>,
+    now: Cell<Timestamp>,
+    sleepers: RefCell<Vec<Waker>>,
 }
 
 impl World {
@@ -47,6 +51,12 @@ impl World {
         let call = self.upstream.borrow_mut().pop_front().expect("a call is out");
         call.send(()).expect("the host waits for it");
     }
+
+    /// Moves the clock on.
+    fn pass(&self, time: Duration) {
+        self.now.set(later(self.now.get(), u64::try_from(time.as_millis()).expect("short")));
+        self.sleepers.borrow_mut().drain(..).for_each(Waker::wake);
+    }
 }
 
 #[async_trait(?Send)]
@@ -55,14 +65,18 @@ impl Http for World {
         &self,
         party: &str,
         request: Request<Bytes>,
-        _: Duration,
+        timeout: Duration,
     ) -> Result<Response<Bytes>, HttpError> {
         self.calls.borrow_mut().push(format!("{party} {}", request.uri()));
         let (answer, answered) = oneshot::channel();
         self.upstream.borrow_mut().push_back(answer);
-        match answered.await {
-            Ok(()) => Ok(Response::new(Bytes::from_static(b"from behind"))),
-            Err(oneshot::Canceled) => Err(HttpError::Reset),
+        let until = later(self.now.get(), u64::try_from(timeout.as_millis()).expect("short"));
+        futures::select_biased! {
+            answered = answered.fuse() => match answered {
+                Ok(()) => Ok(Response::new(Bytes::from_static(b"from behind"))),
+                Err(oneshot::Canceled) => Err(HttpError::Reset),
+            },
+            () = self.sleep_until(until).fuse() => Err(HttpError::TimedOut),
         }
     }
 
@@ -78,11 +92,18 @@ impl Http for World {
 #[async_trait(?Send)]
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
+        self.now.get()
     }
 
-    async fn sleep_until(&self, _: Timestamp) {
-        futures::future::pending().await
+    async fn sleep_until(&self, at: Timestamp) {
+        std::future::poll_fn(|context| match self.now.get() >= at {
+            true => Poll::Ready(()),
+            false => {
+                self.sleepers.borrow_mut().push(context.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
     }
 }
 
@@ -152,7 +173,7 @@ impl Edge for Door {
     }
 
     fn reply(&self, _: &Upstream, outcome: Result<Response<Bytes>, HttpError>) -> Response<Bytes> {
-        outcome.expect("this upstream answers")
+        outcome.unwrap_or_else(|error| unavailable("upstream", &error.to_string(), RETRY_AFTER_S))
     }
 
     fn fetched(&self, _: &Upstream, _: Result<Response<Bytes>, HttpError>, _: Timestamp) {
@@ -162,6 +183,11 @@ impl Edge for Door {
 
 /// A host on a world, and its process, which runs as far as it can when it is polled.
 fn start(door: Door) -> (Rc<World>, LocalBoxFuture<'static, ()>) {
+    let (world, host) = made(door);
+    (world, host.run().boxed_local())
+}
+
+fn made(door: Door) -> (Rc<World>, Rc<EdgeHost<Door>>) {
     let world = Rc::new(World::default());
     let ports = Ports {
         clock: world.clone(),
@@ -171,7 +197,7 @@ fn start(door: Door) -> (Rc<World>, LocalBoxFuture<'static, ()>) {
         log: world.clone(),
         http: world.clone(),
     };
-    (world, EdgeHost::new(door, "door-1", ports).run().boxed_local())
+    (world, EdgeHost::new(door, "door-1", ports))
 }
 
 fn run(process: &mut LocalBoxFuture<'static, ()>) {
