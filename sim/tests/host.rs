@@ -14,6 +14,8 @@ mod counter;
 mod errors;
 #[path = "host/gaps.rs"]
 mod gaps;
+#[path = "host/letters.rs"]
+mod letters;
 #[path = "host/outage.rs"]
 mod outage;
 #[path = "host/outside.rs"]

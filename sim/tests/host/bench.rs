@@ -15,21 +15,25 @@ use contracts::stored::Payload;
 use contracts::{Headers, Message, topics};
 use futures::FutureExt;
 use host::HostSettings;
+use host::ports::store::{Isolation, Reply, Role, Statement, Store};
 use host::ports::{Http, HttpError, Log, OutRecord};
+use host::store_host::tables::DEAD_LETTERS;
 use host::store_host::{HostCounters, tables_of};
 use http::Request;
 use invariants::{Fact, Record};
-use kafka::TopicPartition;
+use kafka::{Broker, Output, ResponseError, TopicPartition};
 use madsim::runtime::Runtime;
 use postgres::{Server, ServerRole, Settings};
 use serde_json::Value;
 use sim::adapters::http::{Directory, SimHttp};
 use sim::adapters::log::SimLog;
+use sim::adapters::store::SimStore;
 use sim::nodes::broker::Cluster;
 use sim::nodes::database::{self, Database, Seat};
 use sim::runner::pool::{self, Ended};
 use sim::world::clock::NodeClock;
 use sim::world::life::End;
+use sim::world::network::rules::LinkEffect;
 use sim::world::network::{Links, NodeIndex};
 use sim::world::node::{Node, Program};
 use sim::world::trace::Watcher;
@@ -38,7 +42,7 @@ use sim::world::{World, WorldSettings};
 use crate::counter::{Counter, added};
 use crate::outside::Outside;
 use crate::programs::{HostProgram, broker, cluster, outside_program, primary, sim_log};
-use crate::sabotage::Sabotage;
+use crate::sabotage::{Lie, Sabotage};
 
 pub const KAFKA: NodeIndex = 0;
 pub const POSTGRES: NodeIndex = 1;
@@ -63,6 +67,7 @@ pub struct Bench {
     pub database: Rc<Database>,
     cluster: Cluster,
     log: SimLog,
+    store: SimStore,
     http: SimHttp,
     seen: Rc<RefCell<Seen>>,
 }
@@ -123,24 +128,29 @@ pub fn run(hosts: usize, test: impl AsyncFnOnce(Bench) + Send + 'static) {
 
 #[track_caller]
 pub fn run_with(hosts: usize, settings: HostSettings, test: impl AsyncFnOnce(Bench) + Send + 'static) {
-    if let Err(why) = in_a_world(hosts, settings, test) {
+    if let Err(why) = in_a_world(hosts, settings, None, test) {
         panic!("{why}");
     }
 }
 
-/// The same; what the test panicked with is its result.
-pub fn try_run(hosts: usize, test: impl AsyncFnOnce(Bench) + Send + 'static) -> Result<(), String> {
-    in_a_world(hosts, HostSettings::default(), test)
+/// The same with hosts that are broken on purpose, perhaps; what the test panicked with is its result.
+pub fn try_run(
+    hosts: usize,
+    lie: Option<Lie>,
+    test: impl AsyncFnOnce(Bench) + Send + 'static,
+) -> Result<(), String> {
+    in_a_world(hosts, HostSettings::default(), lie, test)
 }
 
 fn in_a_world(
     hosts: usize,
     settings: HostSettings,
+    lie: Option<Lie>,
     test: impl AsyncFnOnce(Bench) + Send + 'static,
 ) -> Result<(), String> {
     let finished = pool::alone(move || {
         Runtime::with_seed_and_config(1, madsim::Config::default()).block_on(async {
-            let bench = Bench::start(hosts, settings).await;
+            let bench = Bench::start(hosts, settings, lie).await;
             let (seen, world) = (bench.seen.clone(), bench.world.clone());
             test(bench).await;
             assert_eq!(seen.borrow().panics, [""; 0]);
@@ -154,7 +164,7 @@ fn in_a_world(
 }
 
 impl Bench {
-    async fn start(hosts: usize, settings: HostSettings) -> Self {
+    async fn start(hosts: usize, settings: HostSettings, lie: Option<Lie>) -> Self {
         let links = Links { base_ns: 100_000, jitter_ns: 200_000 };
         let world = World::new(&WorldSettings { seed: 1, epoch_ns: EPOCH_NS, links });
         let seen = Rc::new(RefCell::new(Seen::default()));
@@ -171,7 +181,8 @@ impl Bench {
         let outside = Rc::new(Outside::default());
         let counters = [Rc::<HostCounters>::default(), Rc::default()];
         let client: Rc<RefCell<Option<Node>>> = Rc::default();
-        let (cured, sabotage, cluster) = (Rc::default(), Rc::default(), cluster());
+        let (cured, sabotage, cluster) = (Rc::default(), Rc::<Sabotage>::default(), cluster());
+        sabotage.lie.set(lie);
 
         let mut programs: Vec<(&str, Program)> =
             vec![("kafka/0", broker(&cluster)), ("postgres/counter", primary(&database))];
@@ -209,6 +220,7 @@ impl Bench {
         world.until(EPOCH_NS + 10_000_000_000).await;
         let client = client.borrow().clone().expect("every node has started by now");
         let log = sim_log(&client);
+        let store = SimStore::new(client.clone(), [POSTGRES, STANDBY].into());
         let http = SimHttp::new(client, directory);
         Self {
             world,
@@ -220,6 +232,7 @@ impl Bench {
             database,
             cluster,
             log,
+            store,
             http,
             seen,
         }
@@ -295,6 +308,41 @@ impl Bench {
         }
         self.wait_us(back_ms * 1_000).await;
         self.world.start(old, fault);
+    }
+
+    /// Nothing passes between a host and these, for a while.
+    pub async fn cut_link(
+        &self,
+        fault: u32,
+        (host, far): (NodeIndex, &[NodeIndex]),
+        silently: bool,
+        for_ms: u64,
+    ) {
+        let pairs = far.iter().flat_map(|far| [(host, *far), (*far, host)]).collect();
+        let effect = if silently { LinkEffect::Silence } else { LinkEffect::Reject };
+        self.world.network.begin(fault, pairs, effect);
+        self.wait_us(for_ms * 1_000).await;
+        self.world.network.end(fault);
+    }
+
+    /// Every member of the hosts' group must join again.
+    pub fn rebalance(&self) {
+        self.stir_group(|broker, now_ms| broker.rebalance(now_ms, "notification"));
+    }
+
+    /// The group goes on without a host, as if its session had ended.
+    pub fn throw_out(&self, host: NodeIndex) {
+        let name = &self.world.node_names()[host];
+        self.stir_group(|broker, now_ms| broker.remove_member(now_ms, "notification", name));
+    }
+
+    fn stir_group(&self, stir: impl FnOnce(&mut Broker, i64) -> Result<Vec<Output>, ResponseError>) {
+        if self.world.is_running(KAFKA) {
+            let outputs =
+                stir(&mut self.cluster[0].broker.borrow_mut(), self.world.clock_ns(KAFKA) / 1_000_000);
+            // There is no group, or the host is not in it.
+            self.cluster[0].stir(outputs.unwrap_or_default());
+        }
     }
 
     /// Asks a host to end and waits until it has. How long it took, seconds.
@@ -376,6 +424,23 @@ impl Bench {
     async fn append(&self, records: Vec<OutRecord>) {
         let sent = self.log.producer().send(records).await;
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    }
+
+    /// An operator puts a message that can be read in the place of one that could not.
+    pub async fn repair_letter(&self, id: i64, stream: &str, sequence: u64) {
+        let (debtor, amount) = (stream.to_owned(), sequence.to_string());
+        let payload = Message::from(PaymentEvent { debtor, amount, ..PaymentEvent::default() }).encode();
+        let payload_column = DEAD_LETTERS.column("payload");
+        let repair = Statement::UpdateIf {
+            table: &DEAD_LETTERS,
+            key: vec![id.into()],
+            expected: Vec::new(),
+            set: vec![(payload_column, payload.into())],
+        };
+        let statements = vec![Statement::Begin(Isolation::ReadCommitted), repair, Statement::Commit];
+        let mut session = self.store.connect(Role::Primary).await.expect("the primary is up");
+        let replies = session.run(statements).await;
+        assert_eq!(replies.expect("it is up still")[1], Reply::Changed(1));
     }
 
     /// The log of every input starts at this offset from now on; at its end for -1.

@@ -138,7 +138,8 @@ impl Service for Counter {
                 .arm(timer, next_tick)
                 .answer(202, json!({})),
             Command::Tick(_) => {
-                let fired = add(stream.clone(), state, 1).event(stream, event("ticks", state.ticks - 1));
+                let fired = add(stream.clone(), state, 1)
+                    .event(stream, event("ticks", state.ticks.saturating_sub(1)));
                 if state.ticks > 1 { fired.arm(timer, next_tick) } else { fired }
             }
             Command::Ping(body) => Decision::none()

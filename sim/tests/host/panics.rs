@@ -21,7 +21,7 @@ async fn letter(bench: &Bench) -> Value {
     letters["deadLetters"][0].clone()
 }
 
-async fn replay(bench: &Bench, letter: &Value) -> (u16, Value) {
+pub async fn replay(bench: &Bench, letter: &Value) -> (u16, Value) {
     bench.post_until_decided(&format!("dead-letters/{}/replay", letter["id"]), "-", &json!({})).await
 }
 
@@ -130,7 +130,7 @@ fn an_effect_whose_answer_panics_is_kept_aside_and_then_asked_about() {
 
 /// What happens while two operators have the same letter taken in.
 #[derive(Clone, Copy, Debug)]
-enum Meanwhile {
+pub enum Meanwhile {
     /// The host that both ask dies.
     HostDies,
     /// The database's primary dies and its standby is promoted.
@@ -143,7 +143,7 @@ enum Meanwhile {
 
 impl Meanwhile {
     /// `at`: so many moments from now, or pipelines.
-    async fn happen(self, bench: &Bench, at: u64) {
+    pub async fn happen(self, bench: &Bench, at: u64) {
         match self {
             Self::HostDies => {
                 bench.wait_us(at * 200).await;

@@ -14,12 +14,14 @@ use sim::adapters::process::{SimClock, SimEntropy, SimTasks};
 use sim::adapters::store::SimStore;
 use sim::nodes::broker::{self, BrokerSeat, Cluster};
 use sim::nodes::database::{self, Database};
+use sim::sabotage::Odds;
+use sim::sabotage::ports::planted;
 use sim::world::node::{Node, Program};
 
 use crate::bench::{KAFKA, POSTGRES, STANDBY};
 use crate::counter::Counter;
 use crate::outside::Outside;
-use crate::sabotage::{Sabotage, SabotagedHttp, SabotagedLog, SabotagedStore};
+use crate::sabotage::{Lie, Sabotage, SabotagedHttp, SabotagedLog, SabotagedStore};
 
 pub fn cluster() -> Cluster {
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec::new(topic.name, topic.partitions)).collect();
@@ -94,13 +96,23 @@ impl HostProgram {
         let store = Rc::new(SimStore::new(node.clone(), [POSTGRES, STANDBY].into()));
         let log = Rc::new(sim_log(node));
         let http = Rc::new(SimHttp::new(node.clone(), self.directory.clone()));
-        Ports {
+        let owned = Rc::default();
+        let ports = Ports {
             clock: clock.clone(),
             tasks: Rc::new(SimTasks(node.clone())),
             entropy: Rc::new(SimEntropy::new(node)),
-            store: Rc::new(SabotagedStore { store, sabotage: sabotage.clone() }),
+            store: Rc::new(SabotagedStore { store, sabotage: sabotage.clone(), owned }),
             log: Rc::new(SabotagedLog { log, clock, sabotage: sabotage.clone() }),
             http: Rc::new(SabotagedHttp { http, sabotage }),
+        };
+        match self.sabotage.lie.get() {
+            Some(Lie::Habit(habit)) => with_habit(habit, ports),
+            _ => ports,
         }
     }
+}
+
+fn with_habit(name: &str, ports: Ports) -> Ports {
+    let habit = scenario::Sabotage { habit: name.to_owned(), ..scenario::Sabotage::default() };
+    planted(&habit, &Odds::new(1), ports)
 }

@@ -3,6 +3,11 @@
 //! A database's error is told before the pipeline reaches the server, and the transaction is rolled back there. A
 //! lost connection loses the pipeline, or only its answer.
 
+#[path = "sabotage/claims.rs"]
+mod claims;
+#[path = "sabotage/lies.rs"]
+mod lies;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -11,11 +16,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use host::ports::log::{LogConsumer, LogEvent, LogProducer, OutRecord, SendError};
-use host::ports::store::{OnConflict, Reply, Role, Session, Statement, Store, StoreError, Value};
+use host::ports::store::{Key, Reply, Role, Session, Statement, Store, StoreError, Value};
 use host::ports::{Clock, Http, HttpError, Incoming, Log};
 use http::{Method, Request, Response};
 use model::Timestamp;
 
+pub use self::lies::Lie;
+
+use self::claims::{Claims, Owned};
 use crate::tally::{Asked, Tally, raise};
 
 /// How long a partition without a leader holds up a send, as `delivery.timeout.ms` does.
@@ -34,21 +42,6 @@ pub enum Trouble {
     LostAfter,
 }
 
-/// A way in which a host is broken on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
-    /// Every transaction finds its idempotency keys unused.
-    ForgetsRequests,
-    /// What was taken in of a source stream is not written down.
-    ForgetsSequences,
-    /// Every seventh record counts as acknowledged and is not sent.
-    LosesMessages,
-    /// Every command to somebody outside is sent twice.
-    CallsTwice,
-    /// ... and has a new idempotency key each time that it is sent.
-    RenamesCalls,
-}
-
 #[derive(Default)]
 pub struct Sabotage {
     /// Pipelines of hosts since the count was begun.
@@ -59,11 +52,18 @@ pub struct Sabotage {
     pub times: Cell<u64>,
     /// So many of the next commits that store an event are done, and not answered.
     pub unheard_commits: Cell<u64>,
+    /// So many of them are neither done nor answered.
+    pub lost_commits: Cell<u64>,
+    pub claims: Claims,
     pub tally: Tally,
     pub lie: Cell<Option<Lie>>,
     /// Partitions that have no leader.
     pub leaderless: RefCell<BTreeSet<(&'static str, i32)>>,
     lies: Cell<u64>,
+    /// Requests whose commit was of unknown outcome.
+    unheard: RefCell<BTreeSet<Key>>,
+    /// Timers that have fired, as they were armed.
+    fired: RefCell<BTreeSet<(Key, Value)>>,
 }
 
 impl Sabotage {
@@ -85,19 +85,24 @@ impl Sabotage {
         is_hit.then_some(trouble)
     }
 
-    fn is_unheard(&self, statements: &[Statement]) -> bool {
+    /// What is in store for a commit that stores an event.
+    fn next_unknown(&self, statements: &[Statement]) -> Option<Trouble> {
         let stores_event = |statement: &Statement| matches!(statement, Statement::Insert { table, .. } if table.name == "events");
-        let left = self.unheard_commits.get();
-        let is_unheard = left > 0 && statements.iter().any(stores_event);
-        if is_unheard {
-            self.unheard_commits.set(left - 1);
+        if !statements.iter().any(stores_event) {
+            return None;
         }
-        is_unheard
+        let both = [(&self.unheard_commits, Trouble::LostAfter), (&self.lost_commits, Trouble::LostBefore)];
+        let (left, trouble) = both.into_iter().find(|(left, _)| left.get() > 0)?;
+        left.set(left.get() - 1);
+        Some(trouble)
+    }
+
+    fn next_lie(&self) -> u64 {
+        self.lies.replace(self.lies.get() + 1)
     }
 
     fn lies(&self, lie: Lie) -> Option<u64> {
-        let number = self.lies.get();
-        self.lies.set(number + 1);
+        let number = self.next_lie();
         (self.lie.get() == Some(lie)).then_some(number)
     }
 }
@@ -105,19 +110,23 @@ impl Sabotage {
 pub struct SabotagedStore {
     pub store: Rc<dyn Store>,
     pub sabotage: Rc<Sabotage>,
+    /// Of this process.
+    pub owned: Owned,
 }
 
 #[async_trait(?Send)]
 impl Store for SabotagedStore {
     async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError> {
         let session = Some(self.store.connect(role).await?);
-        Ok(Box::new(SabotagedSession { session, sabotage: self.sabotage.clone() }))
+        let (sabotage, owned) = (self.sabotage.clone(), self.owned.clone());
+        Ok(Box::new(SabotagedSession { session, sabotage, owned }))
     }
 }
 
 struct SabotagedSession {
     session: Option<Box<dyn Session>>,
     sabotage: Rc<Sabotage>,
+    owned: Owned,
 }
 
 #[async_trait(?Send)]
@@ -125,9 +134,13 @@ impl Session for SabotagedSession {
     async fn run(&mut self, statements: Vec<Statement>) -> Result<Vec<Reply>, StoreError> {
         let statements = self.sabotage.twisted(statements);
         let asked: Vec<Asked> = statements.iter().map(Asked::of).collect();
+        let (answers, moves) =
+            (lies::answers(&statements), self.sabotage.claims.asked(&self.owned, &statements));
         self.sabotage.tally.asked(&statements);
         let result = self.run_or_break(statements).await;
         self.sabotage.tally.answered(&asked, &result);
+        self.sabotage.claims.answered(&self.owned, moves, &result);
+        self.sabotage.hear(answers, result.as_ref().err());
         result
     }
 
@@ -145,10 +158,10 @@ impl SabotagedSession {
         let rolls_back = matches!(statements[..], [Statement::Rollback]);
         let commits = statements.iter().any(|statement| matches!(statement, Statement::Commit));
         let lost = if commits { StoreError::UnknownCommit } else { StoreError::Lost };
+        let unknown = if commits { self.sabotage.next_unknown(&statements) } else { None };
         let trouble = match rolls_back {
             true => None,
-            false if commits && self.sabotage.is_unheard(&statements) => Some(Trouble::LostAfter),
-            false => self.sabotage.next_trouble(),
+            false => unknown.or_else(|| self.sabotage.next_trouble()),
         };
         match trouble {
             None => session.run(statements).await,
@@ -167,40 +180,6 @@ impl SabotagedSession {
                 Err(lost)
             }
         }
-    }
-}
-
-impl Sabotage {
-    fn twisted(&self, mut statements: Vec<Statement>) -> Vec<Statement> {
-        let takes_request = |statement: &Statement| matches!(statement, Statement::Insert { table, on_conflict: OnConflict::DoNothing, .. } if table.name == "inbox");
-        if statements.iter().any(takes_request)
-            && let Some(number) = self.lies(Lie::ForgetsRequests)
-        {
-            statements.iter_mut().for_each(|statement| rename_request(statement, number));
-        }
-        if self.lie.get() == Some(Lie::ForgetsSequences) {
-            for statement in &mut statements {
-                if let Statement::Insert { table, row, on_conflict } = statement
-                    && table.name == "last_sequences"
-                {
-                    // One less: the last message of the batch can come again.
-                    row[2] = Value::Int(row[2].as_int() - 1);
-                    *on_conflict = OnConflict::Update;
-                }
-            }
-        }
-        statements
-    }
-}
-
-fn rename_request(statement: &mut Statement, number: u64) {
-    let rename = |key: &mut Value| *key = format!("{}#{number}", key.as_text()).as_str().into();
-    match statement {
-        Statement::Insert { table, row, .. } if table.name == "inbox" => rename(&mut row[1]),
-        Statement::Get { table, keys } if table.name == "inbox" => {
-            keys.iter_mut().for_each(|key| rename(&mut key[1]))
-        }
-        _ => {}
     }
 }
 

@@ -8,6 +8,7 @@ use crate::bench::Bench;
 pub struct Coverage {
     unknown_commits: AtomicU64,
     fencings: AtomicU64,
+    void_claims: AtomicU64,
     parked: AtomicU64,
     repeated_inputs: AtomicU64,
     conflicts: AtomicU64,
@@ -23,6 +24,7 @@ impl Coverage {
         let counted = [
             (&self.unknown_commits, tally.unknown_commits.get()),
             (&self.fencings, tally.fencings.get()),
+            (&self.void_claims, bench.sabotage.claims.void.get()),
             (&self.parked, bench.counters.iter().map(|host| host.parked.get()).sum()),
             (&self.repeated_inputs, bench.counters.iter().map(|host| host.duplicates.get()).sum()),
             (&self.conflicts, bench.counters.iter().map(|host| host.conflicts.get()).sum()),
@@ -40,6 +42,7 @@ impl Coverage {
         let sums = [
             ("unknown commits", &self.unknown_commits),
             ("fencings", &self.fencings),
+            ("batches under a void claim", &self.void_claims),
             ("parked messages", &self.parked),
             ("repeated inputs", &self.repeated_inputs),
             ("conflicts", &self.conflicts),

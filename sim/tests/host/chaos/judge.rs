@@ -10,8 +10,8 @@ use sim::world::life::End;
 use sim::world::network::NodeIndex;
 
 use super::coverage::Coverage;
-use super::script::{STREAMS, Script, Step};
-use crate::bench::{Bench, HOSTS, KAFKA};
+use super::script::{Far, STREAMS, Script, Step};
+use crate::bench::{Bench, HOSTS, KAFKA, POSTGRES, STANDBY};
 use crate::outside;
 use crate::sabotage::Trouble;
 
@@ -56,6 +56,7 @@ pub async fn play(bench: &Bench, script: &Script, coverage: &Coverage) {
     drop(under_way);
     bench.sabotage.trouble.set(None);
     bench.sabotage.unheard_commits.set(0);
+    bench.sabotage.lost_commits.set(0);
     complete(bench, script).await;
     judge(bench, script, &diary).await;
     coverage.note(bench);
@@ -110,10 +111,21 @@ async fn fail(bench: &Bench, fault: Fault, step: &Step) {
             bench.sabotage.begin(0, Trouble::Sqlstate(sqlstate), 1);
             over(bench, || bench.sabotage.times.get() == 0).await;
         }
-        Step::LoseAnswer => {
-            bench.sabotage.unheard_commits.set(1);
-            over(bench, || bench.sabotage.unheard_commits.get() == 0).await;
+        Step::LoseAnswer { done } => {
+            let (unheard, lost) = (&bench.sabotage.unheard_commits, &bench.sabotage.lost_commits);
+            let commits = if *done { unheard } else { lost };
+            commits.set(1);
+            over(bench, || commits.get() == 0).await;
         }
+        Step::CutLink { host, far, silently, for_ms } => {
+            let far = match far {
+                Far::Database => &[POSTGRES, STANDBY][..],
+                Far::Log => &[KAFKA],
+            };
+            bench.cut_link(fault, (HOSTS[*host], far), *silently, *for_ms).await;
+        }
+        Step::Rebalance => bench.rebalance(),
+        Step::ThrowOut { host } => bench.throw_out(HOSTS[*host]),
         Step::Silence { seen } => {
             let silence = if *seen { outside::Step::SeeAndStaySilent } else { outside::Step::Lose };
             bench.outside.script([silence]);
@@ -210,6 +222,7 @@ async fn judge(bench: &Bench, script: &Script, diary: &Diary) {
         assert_eq!(bench.added_by_messages(stream), in_order, "the order of {stream}");
     }
     bench.assert_no_gap("published");
+    assert_eq!(bench.sabotage.claims.wrong.get(), 0, "positions moved under a claim that was void");
     judge_calls(bench, script, &diary.faults.borrow());
     let panics = bench.take_panics();
     let explained = panics.iter().all(|panic| panic.contains("poison"));

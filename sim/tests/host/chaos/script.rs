@@ -30,15 +30,28 @@ pub enum Step {
     CutLog { down_ms: u64 },
     /// One pipeline of some host meets this error.
     Refuse { sqlstate: &'static str },
-    /// The next commit that stores something happens, and its answer does not arrive.
-    LoseAnswer,
+    /// The next commit that stores something happens, or does not, and nobody says which.
+    LoseAnswer { done: bool },
     /// Somebody outside does not answer the next call, which it has acted on, or has not seen.
     Silence { seen: bool },
     /// The primary dies, the standby is promoted after so many milliseconds, and the other comes back as its standby.
     Failover { detect_ms: u64, back_ms: u64 },
+    /// Nothing passes between a host and the other end: it is told so, or not.
+    CutLink { host: usize, far: Far, silently: bool, for_ms: u64 },
+    /// All members of the group join it again.
+    Rebalance,
+    /// The group has a host no longer, which hears of it only later.
+    ThrowOut { host: usize },
     /// This message panics, whenever and however often it comes, until an operator has had the service cured and
     /// replays what was kept aside.
     Poison { stream: &'static str, sequence: u64, cured_ms: u64 },
+}
+
+/// The other end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Far {
+    Database,
+    Log,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +62,7 @@ pub struct Script {
 }
 
 impl Step {
-    pub const KINDS: usize = 13;
+    pub const KINDS: usize = 16;
 
     pub fn kind(&self) -> &'static str {
         match self {
@@ -62,9 +75,12 @@ impl Step {
             Self::Stop { .. } => "stop",
             Self::CutLog { .. } => "cut log",
             Self::Refuse { .. } => "refuse",
-            Self::LoseAnswer => "lose answer",
+            Self::LoseAnswer { .. } => "lose answer",
             Self::Silence { .. } => "silence",
             Self::Failover { .. } => "failover",
+            Self::CutLink { .. } => "cut link",
+            Self::Rebalance => "rebalance",
+            Self::ThrowOut { .. } => "throw out",
             Self::Poison { .. } => "poison",
         }
     }
@@ -78,12 +94,13 @@ impl Step {
     fn sizes(&mut self) -> Vec<&mut u64> {
         match self {
             Self::Ask { .. } | Self::Stop { .. } | Self::Refuse { .. } => Vec::new(),
-            Self::LoseAnswer | Self::Silence { .. } => Vec::new(),
+            Self::LoseAnswer { .. } | Self::Silence { .. } => Vec::new(),
+            Self::Rebalance | Self::ThrowOut { .. } => Vec::new(),
             Self::Message { sequence, .. } => vec![sequence],
             Self::Kill { down_ms, .. } | Self::CutLog { down_ms } => vec![down_ms],
             Self::KillAfterMessages { messages, .. } => vec![messages],
             Self::CutDatabase { messages, down_ms } => vec![messages, down_ms],
-            Self::Pause { for_ms, .. } => vec![for_ms],
+            Self::Pause { for_ms, .. } | Self::CutLink { for_ms, .. } => vec![for_ms],
             Self::Failover { detect_ms, back_ms } => vec![detect_ms, back_ms],
             Self::Poison { sequence, cured_ms, .. } => vec![sequence, cured_ms],
         }
@@ -97,7 +114,7 @@ impl Step {
     fn draw(rng: &mut Rng) -> Self {
         let host = usize::try_from(rng.below(2)).expect("small");
         let stream = STREAMS[rng.below(3) as usize];
-        match rng.below(48) {
+        match rng.below(52) {
             // Few keys: the same one comes again and again.
             0..=14 => {
                 let key = rng.below(12);
@@ -116,9 +133,17 @@ impl Step {
                 let sqlstates = ["40001", "40P01", "57P01", "25006", "53100", "57014", "25P03"];
                 Self::Refuse { sqlstate: sqlstates[rng.below(7) as usize] }
             }
-            42 | 43 => Self::LoseAnswer,
+            42 | 43 => Self::LoseAnswer { done: rng.below(2) == 0 },
             44 | 45 => Self::Silence { seen: rng.below(2) == 0 },
-            46 => Self::Failover { detect_ms: rng.below(8_000), back_ms: 1 + rng.below(10_000) },
+            46 | 47 => Self::CutLink {
+                host,
+                far: [Far::Database, Far::Log][rng.below(2) as usize],
+                silently: rng.below(2) == 0,
+                for_ms: 1 + rng.below(40_000),
+            },
+            48 => Self::Rebalance,
+            49 => Self::ThrowOut { host },
+            50 => Self::Failover { detect_ms: rng.below(8_000), back_ms: 1 + rng.below(10_000) },
             _ => Self::Poison { stream, sequence: 1 + rng.below(8), cured_ms: rng.below(200_000) },
         }
     }
@@ -144,6 +169,14 @@ impl Script {
         let steps =
             self.steps.iter().enumerate().filter(|(place, _)| *place < from || *place >= from + length);
         Self { seed: self.seed, steps: steps.map(|(_, step)| step.clone()).collect() }
+    }
+
+    /// The same without any two of its steps, where there are few.
+    pub fn without_pairs(&self) -> Vec<Self> {
+        const FEW: usize = 8;
+        let few = if self.steps.len() <= FEW { self.steps.len() } else { 0 };
+        let pairs = (0..few).flat_map(|second| (0..second).map(move |first| (first, second)));
+        pairs.map(|(first, second)| self.without(second, 1).without(first, 1)).collect()
     }
 
     /// The same with less of something: each pause and each number by itself, none and half of it.
