@@ -3,7 +3,7 @@
 //! A step is one statement of one session; a session that is in no transaction begins one first, one whose
 //! transaction has failed rolls back first, one that waits skips its step. After each step everything settles.
 //! The script ends where chance begins: when all sessions wait (a deadlock, and who is its victim), and when one
-//! ends its transaction while two wait (they may wake in any order).
+//! ends its transaction, or an error does, while two wait (they may wake in any order).
 //!
 //! A transaction that has deleted a row does not insert one with its key, and none at REPEATABLE READ inserts a key
 //! that anybody has deleted: the simulated store takes the two rows for one (see the README).
@@ -80,6 +80,10 @@ pub fn play(stage: &mut Stage<'_>, script: &Script) -> Vec<String> {
         players[number].call = Some(call);
         told.push(format!("{number}: {}", brief(&statements)));
         stage.settle();
+        if let Some(error @ Err(_)) = stage.outcome(call).filter(|_| waiting > 1) {
+            told.push(format!("{number} is told {}", outcome(&error)));
+            break;
+        }
         for (number, player) in players.iter_mut().enumerate() {
             if let Some(answer) = player.call.and_then(|call| stage.outcome(call)) {
                 player.take(&answer);
