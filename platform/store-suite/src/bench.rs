@@ -22,7 +22,9 @@ pub struct SessionNumber(pub usize);
 pub enum SynchronousCommit {
     Off,
     Local,
+    RemoteWrite,
     On,
+    RemoteApply,
 }
 
 /// Settings of the first node, by PostgreSQL's names. Timeouts of 0 are off.
@@ -63,6 +65,7 @@ pub enum Power {
     /// Sessions on the second node, or its end.
     Standby,
     HoldLog,
+    HoldFlush,
     HoldReplay,
     /// Of single sessions.
     Terminate,
@@ -72,6 +75,7 @@ pub enum Power {
     /// Of a whole server, and starting it again.
     Crash,
     Stop,
+    HoldRecovery,
     MaxConnections,
     Promote,
     Rewind,
@@ -86,6 +90,10 @@ pub enum Deed {
     /// The log stays on its way from the first node to the second.
     HoldLog,
     ReleaseLog,
+    /// The second node writes the log, and its disk does not make it safe.
+    HoldFlush,
+    /// Of what comes from now on.
+    ReleaseFlush,
     /// The second node takes the log in, and does not show what it says.
     HoldReplay,
     ReleaseReplay,
@@ -103,6 +111,9 @@ pub enum Deed {
     Stop(Node),
     /// Starts what is down, and does not wait for it.
     Start(Node),
+    /// The first node, which is down, will start and not recover before [`Deed::ReleaseRecovery`].
+    HoldRecovery,
+    ReleaseRecovery,
     /// The second node becomes a primary.
     Promote,
     /// The first node, which is down, becomes a standby of the second one, and starts.

@@ -37,6 +37,9 @@ impl Store {
     pub fn lacks(self, power: Power) -> Option<&'static str> {
         match (self, power) {
             (Self::Real, Power::FailingFsync) => Some("needs a file system that fails on demand"),
+            (Self::Real, Power::HoldFlush) => {
+                Some("what is written and not flushed needs a disk that can be held")
+            }
             _ => None,
         }
     }
@@ -44,6 +47,23 @@ impl Store {
 
 /// Numbers that no behaviour can show through the port, and why.
 pub const NOT_BEHIND_THE_PORT: &[(u32, &str)] = &[(24, "the port has no advisory locks")];
+
+/// Parts of numbers whose rest is shown, and why not these. In the order of numbers.
+pub const NOT_SHOWN: &[(u32, &str)] = &[
+    (9, "`clock_timestamp()`: the port does not ask for it"),
+    (18, "`pg_snapshot_xmin`: the port does not ask for it; the lock is shown"),
+    (21, "FOR NO KEY UPDATE: only FOR KEY SHARE tells it from FOR UPDATE, and the port has neither"),
+    (26, "`txid_status`: the port does not ask for it; the row is shown"),
+    (30, "that recovery grows with the log: a matter of time, which a test of `sim/postgres` shows"),
+    (33, "the timeline: the port does not tell it"),
+    (35, "08006 and 08001: no server sends them; the port says `Lost` and `Refused`"),
+    (37, "two standbys: there is one, beside the primary"),
+    (38, "57014: PostgreSQL 15 says 40001"),
+    (39, "the LSN: the port does not tell it; the reader looks until it sees"),
+    (40, "a pool's time-out: behind the port each session is a connection"),
+    (42, "tcp keepalive: clients vanish by closing their socket"),
+    (43, "settings: the port does not change any; a pooler: behind the port each session is a connection"),
+];
 
 /// `module::name [powers] { settings }`
 macro_rules! behaviours {
@@ -139,10 +159,20 @@ behaviours! {
     failover::b28_local_loses_in_a_failover_what_was_not_sent [HoldLog Crash Promote]
         { synchronous_commit: SynchronousCommit::Local };
     failover::b28_on_keeps_what_was_acknowledged [HoldLog Crash Promote];
+    failover::b28_on_keeps_what_was_acknowledged_when_both_die [HoldFlush Crash Promote];
+    failover::b28_remote_write_keeps_what_was_acknowledged_while_the_standby_lives [HoldLog Crash Promote]
+        { synchronous_commit: SynchronousCommit::RemoteWrite };
+    failover::b28_remote_write_loses_when_both_die_what_the_standby_had_not_flushed [HoldFlush Crash Promote]
+        { synchronous_commit: SynchronousCommit::RemoteWrite };
+    failover::b28_remote_apply_keeps_what_was_acknowledged [HoldLog Crash Promote]
+        { synchronous_commit: SynchronousCommit::RemoteApply };
+    failover::b28_remote_apply_is_answered_when_the_standby_shows_it [Standby HoldReplay]
+        { synchronous_commit: SynchronousCommit::RemoteApply };
     commit::b29_commits_wait_for_a_standby_that_is_away_and_go_through_when_it_is_back [Crash Standby];
     commit::b29_cancelling_the_wait_leaves_the_commit_in_place [HoldLog Cancel Standby];
     durability::b30_a_restart_keeps_what_was_committed_and_nothing_else [Crash];
     durability::b30_a_flushed_commit_that_waits_for_the_standby_is_there_after_a_restart [HoldLog Crash];
+    durability::b30_until_recovery_has_ended_connections_get_57p03 [Crash HoldRecovery];
     durability::b31_a_failed_fsync_is_a_restart [FailingFsync];
     durability::b32_a_full_disk_refuses_writes_and_reads_go_on [FullDisk];
     failover::b33_an_old_primary_that_is_still_there_goes_on_accepting_writes [Promote]
@@ -162,5 +192,6 @@ behaviours! {
     connections::b42_a_transaction_keeps_its_locks_until_the_server_notices_that_its_client_has_gone;
     connections::b42_a_client_that_goes_while_it_waits_leaves_the_queue [Terminate];
     notifications::b43_a_reconnect_listens_to_nothing;
+    notifications::b43_statements_that_ran_before_a_reconnect_run_after_it;
     connections::b44_the_first_call_on_a_connection_that_died_did_nothing [Terminate];
 }

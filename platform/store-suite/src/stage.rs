@@ -83,6 +83,19 @@ impl<'a> Stage<'a> {
         panic!("the server does not come up");
     }
 
+    /// The node starts: as soon as it listens, it says 57P03.
+    #[track_caller]
+    pub fn expect_starting(&mut self, node: Node) {
+        for _ in 0..2_000 {
+            match self.try_open(node) {
+                Err(StoreError::Database { sqlstate: "57P03", .. }) => return,
+                Err(StoreError::Refused) => self.pass_ms(5),
+                other => panic!("does not start: {other:?}"),
+            }
+        }
+        panic!("the server does not listen");
+    }
+
     /// A call; it is answered, or not.
     #[track_caller]
     pub fn start(&mut self, session: SessionNumber, statements: Vec<Statement>) -> Call {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::list::{ALL, Behaviour, NOT_BEHIND_THE_PORT, Store};
+use crate::list::{ALL, Behaviour, NOT_BEHIND_THE_PORT, NOT_SHOWN, Store};
 
 /// What the list of 44 is about, number by number.
 const TITLES: [&str; 44] = [
@@ -54,7 +54,8 @@ const TITLES: [&str; 44] = [
 
 /// In Markdown, with a line for each of the 44.
 pub fn table() -> String {
-    let mut table = String::from("| | behaviour | simulated | real | why not |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| | behaviour | simulated | real | not shown, and why |\n|---|---|---|---|---|\n");
     for (number, title) in (1..).zip(TITLES) {
         let of_number: Vec<&Behaviour> = ALL.iter().filter(|one| one.number() == number).collect();
         let [simulated, real] = [Store::Simulated, Store::Real].map(|store| cell(store, &of_number));
@@ -78,7 +79,8 @@ fn why_not_on(store: Store, behaviour: &Behaviour) -> Option<&'static str> {
 }
 
 fn why_not(number: u32, behaviours: &[&Behaviour]) -> String {
-    let nowhere = NOT_BEHIND_THE_PORT.iter().filter(|(of, _)| *of == number).map(|(_, why)| *why);
+    let nowhere = NOT_BEHIND_THE_PORT.iter().chain(NOT_SHOWN).filter(|(of, _)| *of == number);
+    let nowhere = nowhere.map(|(_, why)| *why);
     let stores = [Store::Simulated, Store::Real].into_iter();
     let somewhere = stores.flat_map(|store| behaviours.iter().filter_map(move |one| why_not_on(store, one)));
     let mut reasons: Vec<&str> = nowhere.chain(somewhere).collect();
@@ -98,6 +100,10 @@ mod tests {
             assert!(shown != excused, "number {number}");
         }
         assert!(ALL.iter().is_sorted_by_key(|one| one.number()), "in the order of numbers");
+        for (number, why) in NOT_SHOWN {
+            assert!(ALL.iter().any(|one| one.number() == *number), "there is no rest of {number}: {why}");
+        }
+        assert!(NOT_SHOWN.is_sorted_by_key(|(number, _)| number), "in the order of numbers");
     }
 
     #[test]

@@ -85,7 +85,10 @@ impl RealBench {
             Deed::HoldLog | Deed::Crash(Node::Second) | Deed::Stop(Node::Second) => {
                 self.standby_is_away = true
             }
-            Deed::ReleaseLog | Deed::Start(Node::Second) => self.standby_is_away = false,
+            Deed::HoldReplay => self.standby_is_away |= self.place.cluster().waits_for_replay(),
+            Deed::ReleaseLog | Deed::ReleaseReplay | Deed::Start(Node::Second) => {
+                self.standby_is_away = false;
+            }
             _ => {}
         }
         match deed {
@@ -126,6 +129,8 @@ impl RealBench {
             Deed::Crash(node) => self.place.cluster().crash(node),
             Deed::Stop(node) => self.place.cluster().stop(node)?,
             Deed::Start(node) => self.place.cluster().start(node, &[])?,
+            Deed::HoldRecovery => self.place.cluster().hold_recovery()?,
+            Deed::ReleaseRecovery => self.place.cluster().release_recovery()?,
             Deed::Promote => {
                 self.query(Node::Second, "SELECT pg_promote(true, 60)");
             }
@@ -134,6 +139,9 @@ impl RealBench {
             Deed::EmptyDisk => self.place.empty_disk()?,
             Deed::Vacuum => self.place.vacuum()?,
             Deed::FailFsync => return Err("there is no file system here that fails on demand".into()),
+            Deed::HoldFlush | Deed::ReleaseFlush => {
+                return Err("there is no disk here that can be held".into());
+            }
         }
         Ok(())
     }

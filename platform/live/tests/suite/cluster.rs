@@ -48,6 +48,8 @@ pub struct Cluster {
     has_standby: bool,
     servers: [Option<Child>; 2],
     controls: [Option<Control>; 2],
+    /// What the first node waits to read, and recovers only then.
+    held: Vec<u8>,
     /// Last, since servers end before their directory goes.
     directory: Directory,
 }
@@ -110,7 +112,7 @@ impl Cluster {
     ) -> Result<Self, String> {
         let directory = Directory::new(name, &installation).map_err(text)?;
         let (servers, controls) = ([None, None], [None, None]);
-        Ok(Self { installation, setup, has_standby, servers, controls, directory })
+        Ok(Self { installation, setup, has_standby, servers, controls, held: Vec::new(), directory })
     }
 
     fn start_both(&mut self) -> Result<(), String> {
@@ -230,6 +232,28 @@ impl Cluster {
         }
     }
 
+    /// Of the progress of logical replication, which is none. Recovery begins with reading this file.
+    fn origins(&self) -> PathBuf {
+        self.data(Node::First).join("pg_logical/replorigin_checkpoint")
+    }
+
+    /// The first node, which is down, will find a pipe there, and wait for somebody to write into it.
+    pub fn hold_recovery(&mut self) -> Result<(), String> {
+        let path = self.origins();
+        self.held = fs::read(&path).map_err(text)?;
+        fs::remove_file(&path).map_err(text)?;
+        let made = Command::new("mkfifo").arg(&path).status().map_err(text)?;
+        if !made.success() {
+            return Err("mkfifo fails".into());
+        }
+        self.installation.give(&path).map_err(text)
+    }
+
+    /// The server, which has started, reads what was there. At the end of its recovery it writes the file anew.
+    pub fn release_recovery(&self) -> Result<(), String> {
+        fs::write(self.origins(), &self.held).map_err(text)
+    }
+
     /// A fast shutdown, and waits for its end.
     pub fn stop(&mut self, node: Node) -> Result<(), String> {
         self.controls[index(node)] = None;
@@ -258,6 +282,11 @@ impl Cluster {
         self.has_standby
     }
 
+    /// COMMIT is answered when the standby shows it.
+    pub fn waits_for_replay(&self) -> bool {
+        self.has_standby && self.setup.synchronous_commit == SynchronousCommit::RemoteApply
+    }
+
     pub fn is_up(&self, node: Node) -> bool {
         self.servers[index(node)].is_some()
     }
@@ -282,7 +311,9 @@ fn commit(synchronous_commit: SynchronousCommit) -> &'static str {
     match synchronous_commit {
         SynchronousCommit::Off => "off",
         SynchronousCommit::Local => "local",
+        SynchronousCommit::RemoteWrite => "remote_write",
         SynchronousCommit::On => "on",
+        SynchronousCommit::RemoteApply => "remote_apply",
     }
 }
 

@@ -51,6 +51,20 @@ pub fn b30_a_flushed_commit_that_waits_for_the_standby_is_there_after_a_restart(
     assert_eq!(stage.ok(b, vec![begin(), count(&EVENTS), COMMIT])[1], Reply::Count(1));
 }
 
+pub fn b30_until_recovery_has_ended_connections_get_57p03(stage: &mut Stage<'_>) {
+    let a = stage.session();
+    stage.ok(a, vec![begin(), event("s", 1), COMMIT]);
+    stage.act(Deed::Crash(Node::First));
+    stage.act(Deed::HoldRecovery);
+    stage.act(Deed::Start(Node::First));
+    stage.expect_starting(Node::First);
+    stage.pass_ms(500);
+    stage.expect_starting(Node::First);
+    stage.act(Deed::ReleaseRecovery);
+    let b = stage.open_when_up(Node::First);
+    assert_eq!(stage.ok(b, vec![begin(), count(&EVENTS), COMMIT])[1], Reply::Count(1));
+}
+
 pub fn b31_a_failed_fsync_is_a_restart(stage: &mut Stage<'_>) {
     let (a, b) = (stage.session(), stage.session());
     stage.act(Deed::FailFsync);

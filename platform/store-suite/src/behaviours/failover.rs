@@ -27,7 +27,8 @@ pub fn b28_local_loses_in_a_failover_what_was_not_sent(stage: &mut Stage<'_>) {
     assert_eq!(events_on(stage, Node::Second), 1, "the second one was acknowledged, and is lost");
 }
 
-pub fn b28_on_keeps_what_was_acknowledged(stage: &mut Stage<'_>) {
+/// The second one of two commits is not acknowledged, and the primary dies.
+fn keeps_what_was_acknowledged(stage: &mut Stage<'_>) {
     let (a, b) = (stage.session(), stage.session());
     stage.ok(a, vec![begin(), event("s", 1), COMMIT]);
     stage.act(Deed::HoldLog);
@@ -36,6 +37,59 @@ pub fn b28_on_keeps_what_was_acknowledged(stage: &mut Stage<'_>) {
     assert_eq!(stage.answer(unanswered), Err(StoreError::UnknownCommit));
     stage.act(Deed::Promote);
     assert_eq!(events_on(stage, Node::Second), 1);
+}
+
+pub fn b28_on_keeps_what_was_acknowledged(stage: &mut Stage<'_>) {
+    keeps_what_was_acknowledged(stage);
+}
+
+pub fn b28_remote_write_keeps_what_was_acknowledged_while_the_standby_lives(stage: &mut Stage<'_>) {
+    keeps_what_was_acknowledged(stage);
+}
+
+pub fn b28_remote_apply_keeps_what_was_acknowledged(stage: &mut Stage<'_>) {
+    keeps_what_was_acknowledged(stage);
+}
+
+/// Both machines die, and only the standby comes back. How many events are left.
+fn only_the_standby_comes_back(stage: &mut Stage<'_>) -> u64 {
+    stage.act(Deed::Crash(Node::First));
+    stage.act(Deed::Crash(Node::Second));
+    stage.act(Deed::ReleaseFlush);
+    stage.act(Deed::Start(Node::Second));
+    stage.open_when_up(Node::Second);
+    stage.act(Deed::Promote);
+    events_on(stage, Node::Second)
+}
+
+pub fn b28_on_keeps_what_was_acknowledged_when_both_die(stage: &mut Stage<'_>) {
+    let (a, b) = (stage.session(), stage.session());
+    stage.ok(a, vec![begin(), event("s", 1), COMMIT]);
+    stage.act(Deed::HoldFlush);
+    let unanswered = stage.waits(b, vec![begin(), event("s", 2), COMMIT]);
+    assert_eq!(only_the_standby_comes_back(stage), 1);
+    assert_eq!(stage.answer(unanswered), Err(StoreError::UnknownCommit));
+}
+
+pub fn b28_remote_write_loses_when_both_die_what_the_standby_had_not_flushed(stage: &mut Stage<'_>) {
+    let a = stage.session();
+    stage.ok(a, vec![begin(), event("s", 1), COMMIT]);
+    stage.act(Deed::HoldFlush);
+    stage.ok(a, vec![begin(), event("s", 2), COMMIT]);
+    assert_eq!(only_the_standby_comes_back(stage), 1, "the second one was acknowledged, and is lost");
+}
+
+pub fn b28_remote_apply_is_answered_when_the_standby_shows_it(stage: &mut Stage<'_>) {
+    stage.accounts(1);
+    stage.act(Deed::HoldReplay);
+    let a = stage.session();
+    let commit = stage.waits(a, vec![begin(), update(1, 0, 1), COMMIT]);
+    for node in [Node::First, Node::Second] {
+        assert_eq!(stage.account_on(node, 1), Some(account(1, 0, 100)), "not seen before");
+    }
+    stage.act(Deed::ReleaseReplay);
+    stage.answer(commit).expect("committed");
+    assert_eq!(stage.account_on(Node::Second, 1), Some(account(1, 1, 1)), "at once");
 }
 
 pub fn b33_an_old_primary_that_is_still_there_goes_on_accepting_writes(stage: &mut Stage<'_>) {

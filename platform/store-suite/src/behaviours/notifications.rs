@@ -57,3 +57,17 @@ pub fn b43_a_reconnect_listens_to_nothing(stage: &mut Stage<'_>) {
     stage.ok(notifier, vec![begin(), notify("outbox"), COMMIT]);
     assert_eq!(stage.hears(again), Some("outbox"));
 }
+
+/// Whoever prepares them does so for each connection.
+pub fn b43_statements_that_ran_before_a_reconnect_run_after_it(stage: &mut Stage<'_>) {
+    stage.accounts(1);
+    for version in 0..2 {
+        let session = stage.session();
+        for _ in 0..2 {
+            stage.ok(session, vec![begin(), update(1, version, 1), get(1), ROLLBACK]);
+        }
+        stage.ok(session, vec![begin(), update(1, version, 1), get(1), COMMIT]);
+        stage.vanish(session);
+    }
+    stage.expect_account(1, 2, 1);
+}

@@ -101,6 +101,8 @@ impl Bench for SimulatedBench {
         match deed {
             Deed::HoldLog => servers.hold_log(true),
             Deed::ReleaseLog => servers.hold_log(false),
+            Deed::HoldFlush => servers.hold_flush(true),
+            Deed::ReleaseFlush => servers.hold_flush(false),
             Deed::HoldReplay => servers.hold_replay(true),
             Deed::ReleaseReplay => servers.hold_replay(false),
             Deed::Terminate(number) => servers.act_on_session(number, Server::terminate),
@@ -112,6 +114,8 @@ impl Bench for SimulatedBench {
             Deed::Crash(node) => servers.goes_down(node, |server, _, out| server.crash(out)),
             Deed::Stop(node) => servers.goes_down(node, Server::shutdown),
             Deed::Start(node) => servers.start(node),
+            Deed::HoldRecovery => servers.hold_recovery = true,
+            Deed::ReleaseRecovery => servers.hold_recovery = false,
             Deed::Promote => servers.promote(),
             Deed::Rewind => servers.rewind(),
             Deed::FillDisk => servers.act(Node::First, |server, _, _| server.set_disk_full(true)),

@@ -27,6 +27,8 @@ pub struct Servers {
     /// Whence the log flows, if it does.
     link: Option<Node>,
     hold_log: bool,
+    /// Of the first node.
+    pub hold_recovery: bool,
     log: VecDeque<WalRecord>,
     last: u64,
     pub last_closing: Option<&'static str>,
@@ -51,7 +53,9 @@ fn settings(setup: Setup) -> Settings {
         synchronous_commit: match setup.synchronous_commit {
             store_suite::SynchronousCommit::Off => SynchronousCommit::Off,
             store_suite::SynchronousCommit::Local => SynchronousCommit::Local,
+            store_suite::SynchronousCommit::RemoteWrite => SynchronousCommit::RemoteWrite,
             store_suite::SynchronousCommit::On => SynchronousCommit::On,
+            store_suite::SynchronousCommit::RemoteApply => SynchronousCommit::RemoteApply,
         },
         max_connections: setup.max_connections as usize,
         deadlock_timeout_ms: setup.deadlock_timeout_ms,
@@ -76,6 +80,7 @@ impl Servers {
             calls: BTreeMap::new(),
             link: Some(Node::First),
             hold_log: false,
+            hold_recovery: false,
             log: VecDeque::new(),
             last: 0,
             last_closing: None,
@@ -155,20 +160,31 @@ impl Servers {
     }
 
     pub fn next_deadline(&self) -> Option<u64> {
-        self.nodes.iter().filter_map(Server::next_deadline).min()
+        self.moving().into_iter().filter_map(|node| self.server(node).next_deadline()).min()
     }
 
     /// Whatever is due by now happens.
     pub fn tick(&mut self) {
-        for node in [Node::First, Node::Second] {
+        for node in self.moving() {
             self.act(node, Server::tick);
         }
         self.connect_standby();
     }
 
+    /// Nodes for which time passes.
+    fn moving(&self) -> Vec<Node> {
+        let held = self.hold_recovery && !self.server(Node::First).is_running();
+        if held { vec![Node::Second] } else { vec![Node::First, Node::Second] }
+    }
+
     pub fn hold_log(&mut self, hold: bool) {
         self.hold_log = hold;
         self.carry_log();
+    }
+
+    pub fn hold_flush(&mut self, hold: bool) {
+        let delay_ns = if hold { FOR_EVER_NS } else { 0 };
+        self.act(Node::Second, |server, _, _| server.set_flush_delay(delay_ns));
     }
 
     pub fn hold_replay(&mut self, hold: bool) {
