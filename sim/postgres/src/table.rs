@@ -1,7 +1,7 @@
 //! Committed rows of one table, and its indexes.
 //!
-//! Only the latest committed version of a row exists: all that READ COMMITTED needs. A snapshot that outlives
-//! a statement (manual 13.2.2) will need the versions that `apply` replaces: that is the place to keep them.
+//! Only the latest committed version of a row is here: all that READ COMMITTED needs. What a snapshot that outlives
+//! a statement (manual 13.2.2) sees besides, `snapshot` keeps.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,4 +1,4 @@
-//! Commit, the synchronous standby and restarts: store.md 25, 27, 28, 29, 30, 36, 39.
+//! Commit, the synchronous standby and restarts: store.md 25 to 30, 36, 39.
 
 use host::ports::store::{OnConflict, Reply, Statement, StoreError};
 use postgres::{ChangeKind, Output, Settings, SynchronousCommit, WalAck};

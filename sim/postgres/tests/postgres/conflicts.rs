@@ -1,4 +1,4 @@
-//! Snapshots on a standby, and the log that they stand in the way of: store.md 37, 38.
+//! Snapshots on a standby, and the log that they stand in the way of: store.md 36, 37, 38.
 
 use host::ports::store::{Isolation, OnConflict, Statement, StoreError};
 use postgres::{Output, Settings};

@@ -1,4 +1,4 @@
-//! Connections: store.md 40, 42; and the order of calls within one.
+//! Connections: store.md 40, 42, 43; and the order of calls within one.
 
 use host::ports::store::{Reply, Statement, StoreError};
 use postgres::Settings;

@@ -1,4 +1,4 @@
-//! What a crash may take: store.md 27, 28, 29, 30, 31, 32.
+//! What a crash may take: store.md 27, 28, 29, 30, 31, 32, 41.
 
 use host::ports::store::{OnConflict, Statement, StoreError};
 use postgres::{Output, Settings, SynchronousCommit};

@@ -1,4 +1,4 @@
-//! Promotion, rewind, lag: store.md 28, 33, 34, 36, 37.
+//! Promotion, rewind, lag: store.md 28, 33, 34, 37.
 
 use host::ports::store::{Isolation, Statement, StoreError};
 use postgres::{Output, Server, ServerRole, Settings, SynchronousCommit};

@@ -1,4 +1,4 @@
-//! Sequences and notifications: store.md 16, 17, 20.
+//! Sequences and notifications: store.md 16 to 20.
 
 use host::ports::store::{OnConflict, Reply, Statement, Value};
 

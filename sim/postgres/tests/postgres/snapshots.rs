@@ -1,4 +1,4 @@
-//! REPEATABLE READ: store.md 2, 3, 5, 8, 11, 12, 15.
+//! REPEATABLE READ: store.md 2, 3, 5, 11, 12, 15.
 
 use host::ports::store::{Isolation, LockMode, LockWait, OnConflict, Reply, Statement, Value};
 use proptest::prelude::*;
