@@ -1,13 +1,36 @@
 //! The HTTP face of a service: which requests are commands, which are reads, and how refusals look.
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::service::Lookup;
 
 /// The longest detail of a problem, in characters. Details name what was sent, and that can be anything.
 const DETAIL_LEN_MAX: usize = 400;
+
+/// Most header fields of a request.
+pub const HEADERS_MAX: usize = 64;
+/// Names and values of all header fields together, in bytes.
+pub const HEADERS_LEN_MAX: usize = 16 * 1024;
+
+/// The role of whoever asks, as the gateway has read it from a token. Only operators' requests have it.
+pub const ROLE: &str = "x-role";
+/// The only value of [`ROLE`].
+pub const OPERATOR: &str = "operator";
+
+/// What every door asks of the headers of a request before it looks at anything else.
+///
+/// # Errors
+/// 431.
+pub fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let len: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() <= HEADERS_MAX && len <= HEADERS_LEN_MAX {
+        return Ok(());
+    }
+    let detail = format!("at most {HEADERS_MAX} header fields with {HEADERS_LEN_MAX} bytes in all");
+    Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", detail))
+}
 
 /// A problem detail (RFC 9457), served as `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 
 mod compact;
 pub mod edge;
+pub mod hosted;
 mod tables;
 pub mod tokens;
 

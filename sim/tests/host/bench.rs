@@ -15,6 +15,7 @@ use contracts::stored::Payload;
 use contracts::{Headers, Message, topics};
 use futures::FutureExt;
 use host::HostSettings;
+use host::http_api::{OPERATOR, ROLE};
 use host::ports::store::{Isolation, Reply, Role, Statement, Store};
 use host::ports::{Http, HttpError, Log, OutRecord};
 use host::store_host::tables::DEAD_LETTERS;
@@ -364,8 +365,7 @@ impl Bench {
     /// Asks again while there is no answer, or one that says to come again.
     pub async fn get_until_told(&self, what: &str) -> (u16, Value) {
         loop {
-            let request = Request::get(format!("/api/v1/{what}")).body(Bytes::new());
-            match self.try_call(request.expect("a plain request")).await {
+            match self.try_call(read(what)).await {
                 Ok(answer) if answer.0 != 503 => return answer,
                 _ => self.wait_us(1_000_000).await,
             }
@@ -373,8 +373,7 @@ impl Bench {
     }
 
     pub async fn get(&self, what: &str) -> (u16, Value) {
-        let request = Request::get(format!("/api/v1/{what}")).body(Bytes::new());
-        self.call(request.expect("a plain request")).await
+        self.call(read(what)).await
     }
 
     /// What a client reads.
@@ -465,9 +464,16 @@ impl Bench {
     }
 }
 
+/// The client is an operator: dead letters are shown to nobody else.
 fn command(what: &str, key: &str, body: &Value) -> Request<Bytes> {
-    let request = Request::post(format!("/api/v1/{what}")).header("Idempotency-Key", key);
+    let request =
+        Request::post(format!("/api/v1/{what}")).header("Idempotency-Key", key).header(ROLE, OPERATOR);
     request.body(Bytes::from(body.to_string())).expect("a plain request")
+}
+
+fn read(what: &str) -> Request<Bytes> {
+    let request = Request::get(format!("/api/v1/{what}")).header(ROLE, OPERATOR);
+    request.body(Bytes::new()).expect("a plain request")
 }
 
 /// A record of another service's source stream; one key per stream, so that they keep their order.

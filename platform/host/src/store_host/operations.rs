@@ -1,14 +1,17 @@
 //! Requests to the host itself: dead letters for operators, republication for consumers with a gap.
 //!
-//! - `GET /api/v1/dead-letters`
-//! - `POST /api/v1/dead-letters/{id}/replay`
+//! - `GET /api/v1/dead-letters`, for operators
+//! - `POST /api/v1/dead-letters/{id}/replay`, for operators
 //! - `GET /host/v1/heads?topic=…&after=…`: the last sequences of a page of outbox rows, for consumers who may lack some
 //! - `POST /host/v1/republications {stream, topic, from, to}`: outbox rows are kept, so the relay sends them again.
+//!
+//! Who is an operator is the gateway's to find out, and its word is believed, as `x-client` is. What consumers ask
+//! for is asked by services, of which nobody has a role; no gateway has a route to it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -19,12 +22,14 @@ use super::heads::{HeadsPage, StreamHead};
 use super::patience::store_unavailable;
 use super::replies::Replies;
 use super::tables::OUTBOX;
-use crate::http_api::{Problem, json as answer};
+use crate::http_api::{OPERATOR, Problem, ROLE, json as answer};
 use crate::ports::store::{Isolation, Role, Row, Scan, Statement, StoreError, Value};
 use crate::service::Service;
 
 /// Rows recorded so long ago are all visible, whatever the order of their ids.
 const SETTLED_AFTER_MS: i64 = 600_000;
+/// The largest body that is read, in bytes: two names and two numbers are shorter.
+const BODY_LEN_MAX: usize = 4_096;
 
 /// A request to the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub enum Operation {
     },
     /// Addressed to the host, and not readable.
     Unreadable(String),
+    /// For operators, and whoever asks is none.
+    Forbidden,
 }
 
 /// Which messages of a stream are wanted again, first and last included.
@@ -54,20 +61,16 @@ impl Operation {
     pub fn of(request: &Request<Bytes>) -> Option<Self> {
         let segments: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
         match (request.method(), &segments[..]) {
-            (&Method::GET, ["api", "v1", "dead-letters"]) => Some(Self::ListDeadLetters),
-            (&Method::POST, ["api", "v1", "dead-letters", id, "replay"]) => Some(match id.parse() {
-                Ok(id) => Self::Replay(id),
-                Err(_) => Self::Unreadable(format!("`{id}` is not the number of a dead letter")),
-            }),
+            (&Method::GET, ["api", "v1", "dead-letters"]) => {
+                Some(of_operators(request, Self::ListDeadLetters))
+            }
+            (&Method::POST, ["api", "v1", "dead-letters", id, "replay"]) => {
+                Some(of_operators(request, replay_of(id)))
+            }
             (&Method::GET, ["host", "v1", "heads"]) => {
                 Some(heads_query(request.uri().query().unwrap_or_default()))
             }
-            (&Method::POST, ["host", "v1", "republications"]) => {
-                Some(match serde_json::from_slice(request.body()) {
-                    Ok(wanted) => Self::Republish(wanted),
-                    Err(error) => Self::Unreadable(error.to_string()),
-                })
-            }
+            (&Method::POST, ["host", "v1", "republications"]) => Some(republication_of(request.body())),
             _ => None,
         }
     }
@@ -81,6 +84,9 @@ impl<S: Service> StoreHost<S> {
             Operation::Replay(id) => self.replay_dead_letter(&mut connection, id).await,
             Operation::Republish(wanted) => self.republish(&mut connection, &wanted).await,
             Operation::TellHeads { topic, after } => self.tell_heads(&mut connection, &topic, after).await,
+            Operation::Forbidden => {
+                Ok(Problem::new(StatusCode::FORBIDDEN, "forbidden", "for operators only").response())
+            }
             Operation::Unreadable(why) => Ok(Problem::bad_request("unreadable-request", why).response()),
         };
         result.unwrap_or_else(|_| store_unavailable())
@@ -167,6 +173,32 @@ fn unmark(row: &Row) -> Statement {
         key: vec![row[0].clone()],
         expected: Vec::new(),
         set: vec![(OUTBOX.column("sent"), Value::Int(0))],
+    }
+}
+
+/// The operation, if an operator asks for it. Two roles are none.
+fn of_operators(request: &Request<Bytes>, operation: Operation) -> Operation {
+    let mut roles = request.headers().get_all(ROLE).iter();
+    match (roles.next(), roles.next()) {
+        (Some(role), None) if role.as_bytes() == OPERATOR.as_bytes() => operation,
+        _ => Operation::Forbidden,
+    }
+}
+
+fn replay_of(id: &str) -> Operation {
+    match id.parse() {
+        Ok(id) => Operation::Replay(id),
+        Err(_) => Operation::Unreadable(format!("`{id}` is not the number of a dead letter")),
+    }
+}
+
+fn republication_of(body: &[u8]) -> Operation {
+    if body.len() > BODY_LEN_MAX {
+        return Operation::Unreadable(format!("a body has at most {BODY_LEN_MAX} bytes"));
+    }
+    match serde_json::from_slice(body) {
+        Ok(wanted) => Operation::Republish(wanted),
+        Err(error) => Operation::Unreadable(error.to_string()),
     }
 }
 

@@ -91,6 +91,10 @@ impl<S: Service> StoreHost<S> {
             respond(http_api::unavailable("shutting-down", "this instance ends", RETRY_AFTER_S));
             return Admitted::Answered;
         }
+        if let Err(flood) = http_api::check_headers(request.headers()) {
+            respond(flood.response());
+            return Admitted::Answered;
+        }
         let now = self.ports.clock.now();
         if let Some(operation) = Operation::of(&request) {
             return Admitted::Operation(operation, callers.add(now, respond));

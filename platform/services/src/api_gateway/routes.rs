@@ -6,6 +6,7 @@ use axum::routing::MethodFilter;
 use bytes::Bytes;
 use host::Problem;
 use host::edge::Upstream;
+use host::http_api::{OPERATOR, ROLE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::Value;
 
@@ -154,6 +155,9 @@ impl Route {
             Party::Named => named_service(&request)?,
         };
         *request.headers_mut() = gateway::forwarded_headers(&caller.client, &entered.request_id, key);
+        if caller.role == Role::Operator {
+            request.headers_mut().insert(ROLE, HeaderValue::from_static(OPERATOR));
+        }
         if let Some(version) = min_version(entered)? {
             request.headers_mut().insert("min-version", version);
         }

@@ -1,10 +1,10 @@
 //! Headers: floods, contradictions, what they may hold.
 
+use host::http_api::{HEADERS_LEN_MAX, HEADERS_MAX};
 use http::HeaderValue;
 
 use super::*;
 use crate::market_integration_gateway::MarketIntegrationGateway;
-use crate::support::gate::{HEADERS_LEN_MAX, HEADERS_MAX};
 use crate::testing::request;
 use crate::testing::tokens::{ask as asked, gateway, operator, participant};
 
@@ -68,6 +68,68 @@ fn headers_are_bounded_in_number_and_size() {
     assert_eq!(outcome(&gateway, flooded(60, &"x".repeat(300))), "431 headers-too-large");
     let long = request(Method::GET, "/nowhere", &[("authorization", &"x".repeat(20_000))], "");
     assert_eq!(outcome(&gateway, long), "431 headers-too-large");
+}
+
+/// With so many fields more, all of one name.
+fn flooded(mut request: Request<Bytes>, fields: usize, value: &str) -> Request<Bytes> {
+    for _ in 0..fields {
+        request.headers_mut().append("x-flood", value.parse().expect("a value"));
+    }
+    request
+}
+
+/// Too many fields, a few that are too long, and one that is.
+const FLOODS: [(usize, usize); 4] = [(HEADERS_MAX + 1, 0), (10_000, 0), (60, 300), (1, HEADERS_LEN_MAX)];
+
+#[test]
+fn a_flood_gets_no_further_than_the_integration_gateway() {
+    let json =
+        |path, body| request(Method::POST, path, &[("x-client", "c-1"), ("idempotency-key", "k-1")], body);
+    let venue = r#"{"venueId":"XNYS","tradeDate":"2026-03-06","kind":"open"}"#;
+    for good in [
+        json("/api/v1/trades", TRADE),
+        json("/api/v1/venue", venue),
+        super::fix::message(&super::fix::framed(super::fix::REPORT)),
+    ] {
+        let path = good.uri().path().to_owned();
+        let room = HEADERS_MAX - good.headers().len();
+        assert_eq!(
+            outcome(&MarketIntegrationGateway, flooded(good.clone(), room, "")),
+            "forwarded",
+            "{path}"
+        );
+        for (fields, len) in FLOODS {
+            let flood = flooded(good.clone(), fields, &"x".repeat(len));
+            assert_eq!(outcome(&MarketIntegrationGateway, flood), "431 headers-too-large", "{path}");
+        }
+    }
+}
+
+/// Services, and what their hosts answer themselves.
+#[test]
+fn a_flood_gets_no_further_than_the_host_of_a_service() {
+    let routes = super::matrix::behind_the_gateways();
+    for (service, mut host) in hosts() {
+        let own: Vec<_> = routes.iter().filter(|(of, _)| of.is_none_or(|of| of == service)).collect();
+        assert!(own.len() >= 4, "{service}");
+        for (_, good) in own {
+            let path = format!("{service} {} {}", good.method(), good.uri());
+            for (fields, len) in FLOODS {
+                let refused = host.ask(flooded(good.clone(), fields, &"x".repeat(len)));
+                assert_eq!(
+                    (refused.status().as_u16(), code_of(&refused).as_str()),
+                    (431, "headers-too-large"),
+                    "{path}"
+                );
+            }
+            assert_eq!(host.rows(), 0, "{path}");
+        }
+        for (_, good) in routes.iter().filter(|(of, _)| of.is_none_or(|of| of == service)) {
+            let room = HEADERS_MAX - good.headers().len();
+            let answer = host.ask(flooded(good.clone(), room, ""));
+            assert_ne!(answer.status(), 431, "{service} {} {}", good.method(), good.uri());
+        }
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Who may ask what: every route there is, and every kind of caller.
 //!
-//! Only the API gateway knows roles. What stands between a participant and a service's own face is that the
+//! Only the API gateway knows roles, and tells services of operators (`x-role`). What stands between a participant and a service's own face is that the
 //! gateway has no route there, and that the network of a deployment lets only gateways, services, the bank
 //! (`/bank/notices`), the venue (`/api/v1/venue`) and FIX counterparties (`/api/v1/fix`) reach the doors behind it:
-//! these believe the `x-client` or SenderCompID that they are given, and read no token. The tables below say so
+//! these believe the `x-client`, `x-role` or SenderCompID that they are given, and read no token. The tables below say so
 //! line by line, and the last test that a gateway never lets its clients through to them.
 
 use std::collections::BTreeSet;
@@ -72,13 +72,28 @@ const SERVICES: &[(&str, &str, &str, [u16; 2])] = &[
     ("payment",        "POST /bank/notices", r#"{"reference":"R","account":"B-1","amount":"1.00"}"#,            [400, 200]),
 ];
 
-/// What the host of every service answers itself.
-const HOST: &[&str] = &[
-    "GET /api/v1/dead-letters",
-    "GET /host/v1/heads",
-    "POST /api/v1/dead-letters/{id}/replay",
-    "POST /host/v1/republications",
+const WANTED: &str = r#"{"stream":"x","topic":"trade-submitted","from":1,"to":2}"#;
+
+/// What the host of every service answers itself, asked by: nobody, a client with a key, somebody who says to be a
+/// participant, an operator, somebody with two roles. There is no dead letter 7. What consumers ask for is for whoever
+/// is behind the gateways.
+#[rustfmt::skip]
+const HOST: &[(&str, &str, &str, [u16; 5])] = &[
+    ("GET /api/v1/dead-letters", "", "",                [403, 403, 403, 200, 403]),
+    ("POST /api/v1/dead-letters/{id}/replay", "", "",   [403, 403, 403, 404, 403]),
+    ("GET /host/v1/heads", "?topic=trade-submitted", "", [200, 200, 200, 200, 200]),
+    ("POST /host/v1/republications", "", WANTED,        [200, 200, 200, 200, 200]),
 ];
+
+/// A request for every route of the services, by service; and for those that every host has.
+pub fn behind_the_gateways() -> Vec<(Option<&'static str>, Request<Bytes>)> {
+    let of = |route, query, body| {
+        let (method, path) = example(route);
+        request(method.parse().expect("a method"), &format!("{path}{query}"), headers(true), body)
+    };
+    let services = SERVICES.iter().map(|(service, route, body, _)| (Some(*service), of(route, "", body)));
+    services.chain(HOST.iter().map(|(route, query, body, _)| (None, of(route, query, body)))).collect()
+}
 
 /// A path with an example of each parameter.
 fn example(route: &str) -> (&str, String) {
@@ -163,6 +178,29 @@ fn services_believe_the_client_that_they_are_given() {
     }
 }
 
+#[test]
+fn hosts_show_dead_letters_to_operators_only() {
+    let callers: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("x-client", "client-1"), ("idempotency-key", "k-1")],
+        &[("x-client", "client-1"), ("x-role", "participant")],
+        &[("x-client", "client-1"), ("x-role", "operator")],
+        &[("x-client", "client-1"), ("x-role", "operator"), ("x-role", "operator")],
+    ];
+    for (service, mut host) in hosts() {
+        for (route, query, body, expected) in HOST {
+            let (method, path) = example(route);
+            let statuses = callers.map(|headers| {
+                let path = format!("{path}{query}");
+                let request = request(method.parse().expect("a method"), &path, headers, body);
+                host.ask(request).status().as_u16()
+            });
+            assert_eq!(statuses, *expected, "{service} {route}");
+        }
+        assert_eq!(host.rows(), 0, "{service}");
+    }
+}
+
 /// A command at a service's face is not to be had with any other method, nor one segment more or less.
 #[test]
 fn what_is_no_route_of_a_service_is_nothing_to_it() {
@@ -214,7 +252,7 @@ fn every_route_is_in_the_matrix() {
     assert_eq!(faces, listed(&mut SERVICES.iter().map(|(_, route, ..)| route)));
 
     let host = read(&source.join("../../host/src/store_host/operations.rs"));
-    assert_eq!(matched_routes(&host), listed(&mut HOST.iter()));
+    assert_eq!(matched_routes(&host), listed(&mut HOST.iter().map(|(route, ..)| route)));
 }
 
 fn read(file: &Path) -> String {
@@ -266,7 +304,7 @@ fn no_client_of_the_api_gateway_gets_to_a_door_behind_it() {
     let behind =
         INTEGRATION.iter().map(|(route, ..)| *route).chain(SERVICES.iter().map(|(_, route, ..)| *route));
     let hidden: BTreeSet<&str> = behind
-        .chain(HOST.iter().copied())
+        .chain(HOST.iter().map(|(route, ..)| *route))
         .filter(|route| !routes(&route.replace("{trade}", "{id}").as_str()))
         .collect();
     let expected = [
@@ -294,4 +332,12 @@ fn no_client_of_the_api_gateway_gets_to_a_door_behind_it() {
         ("market-integration-gateway", &"client-1".parse().expect("a value"))
     );
     assert_eq!(sent.request.method(), Method::POST);
+    // Nor what it calls its operators.
+    for (token, expected) in [(participant(), None), (operator(), Some("operator"))] {
+        let mut request = asked("GET", "/api/v1/positions/A-1", &token, "");
+        request.headers_mut().insert("x-role", "operator".parse().expect("a value"));
+        let sent = ask(&gateway, request).expect("forwarded");
+        let role = sent.request.headers().get("x-role").map(|role| role.to_str().expect("text"));
+        assert_eq!(role, expected);
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! Two kinds of doors. Gateways are asked through their routers; "no further" means that nothing is forwarded. The
 //! HTTP faces of services are asked through a bench, which would show every event, row and message; a refused
-//! request shows an answer and nothing else. (That the host stores nothing for such an answer is plain in its
-//! `admit`: only commands get as far as a transaction.)
+//! request shows an answer and nothing else. What their hosts do with a request is asked of the hosts themselves, on
+//! the simulated database (`stored`, and the hosts' own routes in `matrix`).
 //!
 //! Not here: what an HTTP server does before there is a request (framing and so smuggling, slow senders, invalid
 //! header names), and faults behind the doors, which are scenarios.
@@ -14,9 +14,11 @@ mod fix;
 mod headers;
 mod matrix;
 mod properties;
+mod stored;
 mod tokens;
 
 use bytes::Bytes;
+use host::Service;
 use host::edge::{Edge, Next, Upstream};
 use http::{Method, Request, Response};
 use model::Calendar;
@@ -31,6 +33,7 @@ use crate::reference_data::ReferenceData;
 use crate::settlement::Settlement;
 use crate::testing::Bench;
 use crate::testing::edge::{Admitted, admit};
+use crate::testing::hosted::Hosted;
 use crate::testing::tokens::NOW;
 use crate::trade::Trades;
 
@@ -102,25 +105,37 @@ fn outcome(edge: &impl Edge, request: Request<Bytes>) -> String {
 /// The HTTP face of a service, which answers with what a bench shows.
 type Face = Box<dyn FnMut(Request<Bytes>) -> String>;
 
+/// Makes something of every service, by name.
+macro_rules! of_every_service {
+    ($make:ident) => {
+        vec![
+            ("reference-data", $make(ReferenceData)),
+            ("trade", $make(Trades::default())),
+            ("position", $make(Position::default())),
+            ("clearing", $make(Clearing::gross(Calendar::xnys()))),
+            ("settlement", $make(Settlement::new(Calendar::xnys()))),
+            ("ledger", $make(Ledger)),
+            ("payment", $make(Payment::default())),
+            ("notification", $make(Notification)),
+        ]
+    };
+}
+
 /// The faces of all services, by name.
 fn faces() -> Vec<(&'static str, Face)> {
-    macro_rules! face {
-        ($name:literal, $service:expr) => {{
-            let mut bench = Bench::new($service, NOW);
-            let face: Face = Box::new(move |asked| bench.request(asked));
-            ($name, face)
-        }};
+    fn on_a_bench<S: Service>(service: S) -> Face {
+        let mut bench = Bench::new(service, NOW);
+        Box::new(move |asked| bench.request(asked))
     }
-    vec![
-        face!("reference-data", ReferenceData),
-        face!("trade", Trades::default()),
-        face!("position", Position::default()),
-        face!("clearing", Clearing::gross(Calendar::xnys())),
-        face!("settlement", Settlement::new(Calendar::xnys())),
-        face!("ledger", Ledger),
-        face!("payment", Payment::default()),
-        face!("notification", Notification),
-    ]
+    of_every_service!(on_a_bench)
+}
+
+/// All services in their hosts, each with an empty database, by name.
+fn hosts() -> Vec<(&'static str, Hosted)> {
+    fn in_its_host<S: Service>(service: S) -> Hosted {
+        Hosted::new(service)
+    }
+    of_every_service!(in_its_host)
 }
 
 /// Asks one service.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use host::Problem;
+use host::http_api::check_headers;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Response, StatusCode, Uri, header};
@@ -16,10 +17,6 @@ use super::request::{self, CLIENT, IDEMPOTENCY_KEY, REQUEST_ID};
 
 /// The longest path with its query, in bytes.
 pub const URI_LEN_MAX: usize = 2_048;
-/// Most header fields of a request.
-pub const HEADERS_MAX: usize = 64;
-/// Names and values of all header fields together, in bytes.
-pub const HEADERS_LEN_MAX: usize = 16 * 1024;
 /// Most parameters of a query.
 const PARAMETERS_MAX: usize = 16;
 
@@ -82,12 +79,7 @@ impl From<Problem> for Refusal {
 /// 431, 414, 400.
 pub fn pass(parts: &Parts) -> Result<(), Refusal> {
     let headers = &parts.headers;
-    let len: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers.len() > HEADERS_MAX || len > HEADERS_LEN_MAX {
-        let detail = format!("at most {HEADERS_MAX} header fields with {HEADERS_LEN_MAX} bytes in all");
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Problem::new(status, "headers-too-large", detail).into());
-    }
+    check_headers(headers)?;
     if parts.uri.path_and_query().map_or(0, |text| text.as_str().len()) > URI_LEN_MAX {
         let detail = format!("a path with its query has at most {URI_LEN_MAX} bytes");
         return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail).into());
