@@ -44,6 +44,7 @@ use bench::{Bench, HOSTS, POSTGRES};
 use host::HostSettings;
 use outside::Step;
 use serde_json::json;
+use sim::world::network::rules::LinkEffect;
 
 const DONE: u64 = 10;
 /// Longer than a lease.
@@ -294,6 +295,39 @@ fn an_effect_that_was_never_seen_is_sent_again_as_it_was() {
         bench.eventually(60, "the outcome", || bench.added("a") == [100]).await;
         // Sent and lost; asked, and that is lost; asked: not found; sent again.
         assert_eq!(bench.outside.seen(), ["PUT /pings/a", "GET /pings/a", "GET /pings/a", "PUT /pings/a"]);
+    });
+}
+
+/// What the holder thinks of the database's clock is as far off as an answer was late. Nobody who comes just then may
+/// take its lease for one that lasts too long to be true.
+#[test]
+fn a_lease_that_was_renewed_after_late_answers_is_not_void() {
+    bench::run(2, async |bench: Bench| {
+        let holder = bench.holder().expect("somebody has the duties");
+        let other = HOSTS.into_iter().find(|host| *host != holder).expect("there are two");
+        bench.world.kill(other, 0, End::Process);
+        let renewed = async || {
+            let before = bench.lease();
+            for _ in 0..20_000 {
+                if bench.lease() != before {
+                    return;
+                }
+                bench.wait_us(10_000).await;
+            }
+            panic!("the lease is not renewed");
+        };
+        let pairs = [(holder, POSTGRES), (POSTGRES, holder)].into();
+        let effect = LinkEffect::Delay { by_ns: 1_000_000_000, jitter_ns: 0 };
+        bench.world.network.begin(1, pairs, effect);
+        renewed().await;
+        // The answer comes, and nothing else is to be done for a while.
+        bench.wait_us(20_000_000).await;
+        bench.world.network.end(1);
+        renewed().await;
+        let (epoch, _) = bench.lease();
+        bench.world.start(other, 0);
+        bench.wait_us(5_000_000).await;
+        assert_eq!((bench.holder(), bench.lease().0), (Some(holder), epoch));
     });
 }
 

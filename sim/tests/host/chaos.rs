@@ -84,6 +84,7 @@ fn any_interleaving_gives_each_effect_once_and_in_order() {
     assert_eq!(kinds.len(), Step::KINDS, "every kind of step is drawn: {kinds:?}");
     let coverage = Arc::default();
     if let Some((seed, script)) = explore(0..cases, None, &coverage) {
+        println!("seed {seed} fails");
         let (script, why) = shrunk(&script, None);
         panic!("seed {seed}: {why}\n{script}");
     }

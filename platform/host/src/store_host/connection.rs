@@ -81,15 +81,25 @@ impl Connection {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DatabaseClock {
     ahead_of_node_ms: i64,
+    /// The same by the moment of the answer: it is at least so far ahead.
+    at_least_ahead_ms: i64,
 }
 
 impl DatabaseClock {
-    pub fn observe(&mut self, database: Timestamp, node: Timestamp) {
-        self.ahead_of_node_ms = database.as_millisecond() - node.as_millisecond();
+    /// `database`: read at some moment between these two of the node's.
+    pub fn observe(&mut self, database: Timestamp, (sent, answered): (Timestamp, Timestamp)) {
+        self.ahead_of_node_ms = database.as_millisecond() - sent.as_millisecond();
+        self.at_least_ahead_ms = database.as_millisecond() - answered.as_millisecond();
     }
 
+    /// What the database's clock shows at most.
     pub fn estimate(&self, node: Timestamp) -> Timestamp {
         super::shifted(node, self.ahead_of_node_ms)
+    }
+
+    /// What the database's clock shows at least.
+    pub fn at_least(&self, node: Timestamp) -> Timestamp {
+        super::shifted(node, self.at_least_ahead_ms)
     }
 
     /// The node's clock reading at which the database's clock will probably show `database`.

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use model::Timestamp;
@@ -20,6 +21,8 @@ use crate::signal::Signal;
 
 /// The only lease of a service's database.
 const NAME: &str = "duties";
+/// How far the holder's clock may have run, or been put, ahead since it last heard of the database's.
+const CLOCK_STEP: Duration = Duration::from_secs(10);
 /// Tells the other instances that the lease is free before its end.
 const GIVEN_BACK: &str = "lease";
 
@@ -242,23 +245,27 @@ impl<S: Service> StoreHost<S> {
         Ok(if replies.changed() == 1 { Ok(lease) } else { Err(later(now, LEASE.as_millis() as u64)) })
     }
 
-    /// When the stored lease ends. One that claims to last longer than a lease can is void.
+    /// When the stored lease ends. One that claims to last longer than a lease can is void: the database's clock has
+    /// been put back.
     fn lease_end(&self, row: &Row, now: Timestamp) -> Timestamp {
         let until = super::shifted(Timestamp::UNIX_EPOCH, row[3].as_int());
-        let longest = later(now, LEASE.as_millis() as u64);
+        let longest = later(now, (LEASE + CLOCK_STEP).as_millis() as u64);
         if until > longest { now } else { until }
     }
 
-    /// The statement that renews the lease: the second of each duty's transaction, after its begin.
-    pub(crate) fn renewal(&self) -> Statement {
+    /// The statement that renews the lease, the second of each duty's transaction, after its begin; and until when.
+    /// By what the database's clock shows at least: whoever looks must not find it longer than a lease.
+    fn renewal(&self) -> (Statement, Timestamp) {
         let epoch = self.duties.held.get().map_or(-1, |lease| lease.epoch);
-        let until = later(self.database_now(), LEASE.as_millis() as u64);
-        Statement::UpdateIf {
+        let now = self.database_clock.get().at_least(self.ports.clock.now());
+        let until = later(now, LEASE.as_millis() as u64);
+        let renewal = Statement::UpdateIf {
             table: &LEASES,
             key: vec![NAME.into()],
             expected: vec![(1, self.instance.as_str().into()), (2, Value::Int(epoch))],
             set: vec![(3, Value::Int(until.as_millisecond()))],
-        }
+        };
+        (renewal, until)
     }
 
     /// Runs a duty's transaction: begin, renewal, `statements`, commit. `None` once the lease is lost.
@@ -269,7 +276,8 @@ impl<S: Service> StoreHost<S> {
         statements: &[Statement],
     ) -> Option<Replies> {
         loop {
-            let mut pipeline = vec![Statement::Begin(Isolation::ReadCommitted), self.renewal()];
+            let (renewal, until) = self.renewal();
+            let mut pipeline = vec![Statement::Begin(Isolation::ReadCommitted), renewal];
             pipeline.extend(statements.iter().cloned());
             pipeline.push(Statement::Commit);
             let sent = self.ports.clock.now();
@@ -283,7 +291,6 @@ impl<S: Service> StoreHost<S> {
                         return None;
                     }
                     let epoch = self.duties.held.get()?.epoch;
-                    let until = later(now, LEASE.as_millis() as u64);
                     self.duties.held.set(Some(Lease { epoch, until }));
                     return Some(replies);
                 }

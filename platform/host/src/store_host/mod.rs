@@ -149,10 +149,10 @@ impl<S: Service> StoreHost<S> {
         }
     }
 
-    /// `sent`: the node's clock when the transaction's begin was sent, not when its answer came.
+    /// `sent`: the node's clock when the transaction's begin was sent. Its answer has just come.
     pub(crate) fn observe_database_time(&self, database: Timestamp, sent: Timestamp) {
         let mut clock = self.database_clock.get();
-        clock.observe(database, sent);
+        clock.observe(database, (sent, self.ports.clock.now()));
         self.database_clock.set(clock);
     }
 

@@ -117,6 +117,13 @@ impl Bench {
         HOSTS.into_iter().find(|host| *self.world.node_names()[*host] == *name)
     }
 
+    /// Epoch and end of the stored lease.
+    pub fn lease(&self) -> (i64, i64) {
+        let disk = self.disk();
+        let row = disk.rows("leases").next().expect("somebody has the duties");
+        (row[2].as_int(), row[3].as_int())
+    }
+
     /// The input position of the only partition that has been read from.
     pub fn position(&self) -> Position {
         let disk = self.disk();
