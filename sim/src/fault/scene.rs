@@ -94,8 +94,7 @@ impl Scene<'_> {
                 name == format!("{service}/{number}")
             }
             Target::Service { name: service, instance: None } => is_below(name, service),
-            // Scenario files count from 1, Kafka's broker ids from 0.
-            Target::Broker { number: Some(number) } => name == format!("kafka/{}", number - 1),
+            Target::Broker { number: Some(number) } => name == format!("kafka/{number}"),
             Target::Broker { number: None } => is_below(name, "kafka"),
             Target::Database { name: database, role } => {
                 let server = match role {

@@ -25,7 +25,8 @@ pub struct Layout {
 impl Layout {
     pub fn of(scenario: &Scenario, plan: &Plan) -> Self {
         let topology = &scenario.topology;
-        let mut names: Vec<String> = (0..topology.kafka.brokers).map(|id| format!("kafka/{id}")).collect();
+        let mut names: Vec<String> =
+            (1..=topology.kafka.brokers).map(|number| format!("kafka/{number}")).collect();
         for service in DATABASES {
             names.extend(["primary", "standby"].map(|server| format!("postgres/{service}/{server}")));
         }

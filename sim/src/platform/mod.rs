@@ -182,8 +182,10 @@ fn program(
 ) -> Program {
     let directory = platform.layout.directory();
     match name.split('/').collect::<Vec<_>>()[..] {
-        ["kafka", id] => {
-            let (cluster, place) = (platform.cluster.clone(), id.parse().expect("brokers are numbered"));
+        ["kafka", number] => {
+            let number: usize = number.parse().expect("brokers are numbered");
+            // Nodes count from 1, Kafka's own broker ids from 0.
+            let (cluster, place) = (platform.cluster.clone(), number - 1);
             Rc::new(move |node| broker::run(node, cluster.clone(), place).boxed_local())
         }
         ["postgres", service, role] => database_program(platform, service, role),

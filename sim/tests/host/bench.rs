@@ -186,7 +186,7 @@ impl Bench {
         sabotage.lie.set(lie);
 
         let mut programs: Vec<(&str, Program)> =
-            vec![("kafka/0", broker(&cluster)), ("postgres/counter", primary(&database))];
+            vec![("kafka/1", broker(&cluster)), ("postgres/counter", primary(&database))];
         for (place, name) in ["notification/1", "notification/2"].into_iter().enumerate() {
             let alive = place < hosts;
             let host = HostProgram {
