@@ -30,6 +30,10 @@ pub enum Fact {
         database: String,
         transaction: u64,
     },
+    /// A database server ended by itself, for its disk failed, and recovers.
+    ServerPanicked {
+        database: String,
+    },
     /// A decision was committed, and the connection broke before its client heard so.
     CommitUnheard {
         database: String,
@@ -303,6 +307,7 @@ impl Fact {
             Self::Promoted { .. }
             | Self::StandbyLeft { .. }
             | Self::StandbyJoined { .. }
+            | Self::ServerPanicked { .. }
             | Self::CommitUnheard { .. } => FactKind::Promoted,
             Self::Visible(_) => FactKind::Visible,
             Self::Rebalanced { .. } => FactKind::Rebalanced,

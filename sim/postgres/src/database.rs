@@ -39,6 +39,8 @@ pub struct Database {
     pub panicked: bool,
     pub error_rules: Vec<ErrorRule>,
     pub last_transaction: u64,
+    /// How far the server's clock is ahead of the steady time that deadlines count in.
+    pub clock_ahead_ns: i64,
     pub sequence_cache: i64,
     /// Sessions whose wait has ended.
     pub ready: VecDeque<u64>,
@@ -71,6 +73,7 @@ impl Database {
             panicked: false,
             error_rules: Vec::new(),
             last_transaction: 0,
+            clock_ahead_ns: 0,
             sequence_cache: i64::from(settings.sequence_cache.max(1)),
             ready: VecDeque::new(),
             notices: Vec::new(),

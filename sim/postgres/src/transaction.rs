@@ -14,6 +14,7 @@ use crate::table::TableData;
 /// A session's current transaction. Reused by the next one, with its allocations.
 pub struct Transaction {
     pub id: u64,
+    /// By the server's clock.
     pub began_ns: u64,
     /// Began in recovery, and stays read-only (26.4.2).
     pub read_only: bool,

@@ -46,7 +46,7 @@ impl KafkaLink for BrokerLink {
     }
 
     fn now_ms(&self) -> i64 {
-        self.node.clock_ns().div_euclid(1_000_000)
+        self.node.world.now_ns().div_euclid(1_000_000)
     }
 
     async fn sleep_ms(&self, ms: i64) {

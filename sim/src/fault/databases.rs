@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::scene::{Drawn, Scene, later};
 use super::{Kind, Stage};
 use crate::nodes::database::troubles::{CommitUnknown, DbErrors, Strain};
-use crate::nodes::database::{Database, Seat};
+use crate::nodes::database::{Database, Seat, steady_ns};
 use crate::world::life::End;
 use crate::world::network::NodeIndex;
 use crate::world::network::rules::{LinkEffect, Pairs};
@@ -271,7 +271,7 @@ fn strained(scene: &mut Scene<'_>, says: &str, strain: Strain) -> Drawn {
                 seat.troubles.borrow_mut().strain(fault, strain);
                 put_under_strain(stage, seat);
                 if matches!(strain, Strain::ConnectionsLeft(_)) {
-                    seat.end_sessions(clock_ns(stage, seat));
+                    seat.end_sessions(steady_ns(&stage.world));
                 }
             });
         },
@@ -287,7 +287,7 @@ fn strained(scene: &mut Scene<'_>, says: &str, strain: Strain) -> Drawn {
 /// Tells the server what all faults on it come to.
 fn put_under_strain(stage: &Stage, seat: &Seat) {
     let strained = seat.troubles.borrow().strained();
-    let now = clock_ns(stage, seat);
+    let now = steady_ns(&stage.world);
     // What becomes due is acknowledged by the server's node.
     let mut out = Vec::new();
     seat.stir(|server| {
@@ -297,10 +297,6 @@ fn put_under_strain(stage: &Stage, seat: &Seat) {
         server.set_replay_delay(now, strained.replay_delay_ns, &mut out);
     });
     seat.leave_to_process(out);
-}
-
-fn clock_ns(stage: &Stage, seat: &Seat) -> u64 {
-    u64::try_from(stage.world.clock_ns(seat.node)).unwrap_or(0)
 }
 
 fn failover(scene: &mut Scene<'_>) -> Drawn {

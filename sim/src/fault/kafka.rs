@@ -235,9 +235,9 @@ fn group(scene: &Scene<'_>) -> String {
     }
 }
 
-/// A broker's clock, in milliseconds.
-fn clock_ms(stage: &Stage, seat: &BrokerSeat) -> i64 {
-    stage.world.clock_ns(seat.node).div_euclid(1_000_000)
+/// The time that brokers wait by, in milliseconds.
+fn now_ms(stage: &Stage) -> i64 {
+    stage.world.now_ns().div_euclid(1_000_000)
 }
 
 fn coordinator_move(scene: &mut Scene<'_>) -> Drawn {
@@ -263,7 +263,7 @@ fn move_on(stage: &Stage, group: &str, steps: u64, load_ms: i64) {
     let to = (from + i32::try_from(steps).unwrap_or(1)) % brokers;
     let moved = {
         let mut borrowed: Vec<_> =
-            cluster.iter().map(|seat| (clock_ms(stage, seat), seat.broker.borrow_mut())).collect();
+            cluster.iter().map(|seat| (now_ms(stage), seat.broker.borrow_mut())).collect();
         let mut brokers: Vec<_> = borrowed.iter_mut().map(|(now, broker)| (*now, &mut **broker)).collect();
         move_coordinator(&mut brokers, group, to, load_ms)
     };
@@ -277,7 +277,7 @@ fn rebalance(scene: &mut Scene<'_>) -> Drawn {
     let group = group(scene);
     Drawn::new(group.clone()).step(scene.from(), format!("group {group} rebalances"), move |stage, _| {
         for seat in stage.platform.cluster.iter().filter(|seat| stage.world.is_running(seat.node)) {
-            let forced = seat.broker.borrow_mut().rebalance(clock_ms(stage, seat), &group);
+            let forced = seat.broker.borrow_mut().rebalance(now_ms(stage), &group);
             // Only its coordinator knows the group.
             seat.stir(forced.unwrap_or_default());
         }
@@ -375,7 +375,7 @@ fn poison(scene: &mut Scene<'_>) -> Drawn {
     let says = format!("64 bytes of garbage in {topic} {partition}");
     Drawn::new(topic.to_owned()).step(scene.from(), says, move |stage, _| {
         for seat in stage.platform.cluster.iter().filter(|seat| stage.world.is_running(seat.node)) {
-            let now = clock_ms(stage, seat);
+            let now = now_ms(stage);
             let outputs = seat.broker.borrow_mut().append_foreign(now, &at, b"nobody", &garbage);
             seat.stir(outputs);
         }

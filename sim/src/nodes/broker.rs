@@ -1,6 +1,6 @@
 //! A Kafka broker's node.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use contracts::{Headers, Message};
@@ -56,7 +56,7 @@ pub async fn run(node: Node, cluster: Cluster, place: usize) {
         deadline.set_in(due_ms.map(|due| ahead_ns(&node, due)));
         futures::select_biased! {
             inbound = node.receive().fuse() => {
-                let outputs = take_in(&cluster[place].broker, now_ms(&node), inbound);
+                let outputs = take_in(&node, &cluster[place].broker, inbound);
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
             () = cluster[place].stirred.received().fuse() => {
@@ -65,27 +65,35 @@ pub async fn run(node: Node, cluster: Cluster, place: usize) {
             }
             () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => {
-                let outputs = cluster[place].broker.borrow_mut().tick(now_ms(&node));
+                let outputs = on_time(&node, &cluster[place].broker).tick(now_ms(&node));
                 outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
             }
         }
     }
 }
 
+/// Time that only goes forward, whatever becomes of the node's clock.
 fn now_ms(node: &Node) -> i64 {
-    node.clock_ns().div_euclid(1_000_000)
+    node.world.now_ns().div_euclid(1_000_000)
+}
+
+/// The broker, with its node's clock as it is now.
+fn on_time<'a>(node: &Node, broker: &'a RefCell<Broker>) -> RefMut<'a, Broker> {
+    let mut broker = broker.borrow_mut();
+    broker.set_clock((node.clock_ns() - node.world.now_ns()).div_euclid(1_000_000));
+    broker
 }
 
 /// How far ahead a broker's time lies.
 fn ahead_ns(node: &Node, due_ms: i64) -> u64 {
-    u64::try_from(due_ms.saturating_mul(1_000_000) - node.clock_ns()).unwrap_or(0)
+    u64::try_from(due_ms.saturating_mul(1_000_000) - node.world.now_ns()).unwrap_or(0)
 }
 
-fn take_in(broker: &RefCell<Broker>, now_ms: i64, inbound: Inbound) -> Vec<Output> {
-    let mut broker = broker.borrow_mut();
+fn take_in(node: &Node, broker: &RefCell<Broker>, inbound: Inbound) -> Vec<Output> {
+    let mut broker = on_time(node, broker);
     match inbound {
         Inbound::Call { connection, call, payload } => match payload.downcast::<Request>() {
-            Ok(request) => broker.handle(now_ms, ConnectionId(connection), call, *request),
+            Ok(request) => broker.handle(now_ms(node), ConnectionId(connection), call, *request),
             Err(_) => Vec::new(),
         },
         Inbound::Closed { connection } => {

@@ -50,6 +50,7 @@ pub fn one(fact: &Fact) -> String {
         Fact::Promoted { database, timeline } => {
             format!("standby of {database} is primary, timeline {timeline}")
         }
+        Fact::ServerPanicked { database } => format!("the disk of {database} fails: PANIC, and recovery"),
         Fact::CommitUnheard { database } => {
             format!("{database} committed, and its client did not hear of it")
         }

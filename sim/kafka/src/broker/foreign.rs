@@ -16,7 +16,8 @@ impl Broker {
         key: &[u8],
         value: &[u8],
     ) -> Vec<Output> {
-        let record = RecordView { timestamp: now, key: Some(key), value: Some(value), headers: &[] };
+        let record =
+            RecordView { timestamp: self.clock(now), key: Some(key), value: Some(value), headers: &[] };
         let data = PartitionProduceData::default()
             .with_index(at.partition)
             .with_records(Some(encode_batch(&[record], None)));

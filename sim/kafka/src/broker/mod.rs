@@ -90,6 +90,8 @@ pub struct Broker {
     coordinator: Coordinator,
     troubles: Troubles,
     redeliveries: Redeliveries,
+    /// How far the broker's clock is ahead of the steady time that waits and sessions count in.
+    clock_ahead_ms: i64,
     /// When a segment can have expired.
     next_retention_check: Option<TimestampMs>,
 }
@@ -104,6 +106,7 @@ impl Broker {
             fetches: ParkedFetches::default(),
             troubles: Troubles::default(),
             redeliveries: Redeliveries::default(),
+            clock_ahead_ms: 0,
             next_retention_check: None,
             config,
         };
@@ -111,6 +114,18 @@ impl Broker {
             broker.learn_topic(topic);
         }
         broker
+    }
+
+    /// What the broker's clock shows from now on: the times given to it, which only go forward and by which it waits,
+    /// and so much more. Records and retention go by the clock.
+    pub fn set_clock(&mut self, ahead_ms: i64) {
+        let forward_ms = ahead_ms - self.clock_ahead_ms;
+        self.clock_ahead_ms = ahead_ms;
+        self.next_retention_check = self.next_retention_check.map(|check| check.saturating_sub(forward_ms));
+    }
+
+    fn clock(&self, now: TimestampMs) -> TimestampMs {
+        now.saturating_add(self.clock_ahead_ms)
     }
 
     pub fn id(&self) -> i32 {

@@ -83,7 +83,7 @@ impl Broker {
         if header.is_transactional() {
             return Err(ResponseError::InvalidTxnState);
         }
-        let leader_epoch = self.leader_epoch;
+        let (leader_epoch, clock) = (self.leader_epoch, self.clock(now));
         let expiration_ms = self.config.producer_id_expiration_ms;
         let topic_state = self.topics.get_mut(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let slot = usize::try_from(data.index).ok().and_then(|index| topic_state.partitions.get_mut(index));
@@ -94,13 +94,15 @@ impl Broker {
                 return Err(ResponseError::InvalidRecord);
             }
         }
-        if let Verdict::Duplicate { base_offset } = partition.producers.check(now, expiration_ms, &header)? {
+        if let Verdict::Duplicate { base_offset } =
+            partition.producers.check(clock, expiration_ms, &header)?
+        {
             return Ok(Stored { base_offset, log_append_time: -1 });
         }
         let spec = &topic_state.spec;
         let was_empty = partition.log.is_empty();
-        let stored = partition.log.append(now, spec, leader_epoch, &header, batch);
-        partition.producers.appended(now, &header, stored.base_offset);
+        let stored = partition.log.append(clock, spec, leader_epoch, &header, batch);
+        partition.producers.appended(clock, &header, stored.base_offset);
         let expires_at = partition.log.expires_at(spec.retention_ms);
         let expires_at = expires_at.filter(|_| was_empty && spec.cleanup_policy == CleanupPolicy::Delete);
         let name = TopicPartition { topic: topic.clone(), partition: data.index };

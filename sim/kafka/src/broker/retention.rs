@@ -10,15 +10,16 @@ use super::{Broker, Output};
 use crate::cluster::{CleanupPolicy, TimestampMs, TopicPartition};
 
 impl Broker {
-    /// A partition's first segment may expire from now on: notes when to look.
+    /// A partition's first segment may expire when the broker's clock shows `expires_at`: notes when to look.
     pub(super) fn note_expiry(&mut self, now: TimestampMs, expires_at: TimestampMs) {
         let check = self.check_after(now, expires_at);
         self.next_retention_check = Some(self.next_retention_check.map_or(check, |next| next.min(check)));
     }
 
-    /// The first retention check after `now` that finds what expires at `expires_at`.
+    /// The first retention check after `now` that finds what expires when the clock shows `expires_at`.
     fn check_after(&self, now: TimestampMs, expires_at: TimestampMs) -> TimestampMs {
         let interval_ms = self.config.log_retention_check_interval_ms.max(1);
+        let expires_at = expires_at.saturating_sub(self.clock_ahead_ms);
         let earliest = expires_at.max(now.saturating_add(1));
         earliest.saturating_add(interval_ms - 1).div_euclid(interval_ms).saturating_mul(interval_ms)
     }
@@ -32,16 +33,17 @@ impl Broker {
     /// Deletes segments past `retention.ms`, producer state past `producer.id.expiration.ms`, and the offsets of groups
     /// empty for `offsets.retention.minutes`. The broker does this by itself in [`Broker::tick`].
     pub fn expire(&mut self, now: TimestampMs) -> Vec<Output> {
+        let clock = self.clock(now);
         let mut shortened = Vec::new();
         let mut next_expiry: Option<TimestampMs> = None;
         for (name, topic) in &mut self.topics {
             for (index, partition) in (0..).zip(&mut topic.partitions) {
                 let Some(partition) = partition else { continue };
-                partition.producers.expire(now, self.config.producer_id_expiration_ms);
+                partition.producers.expire(clock, self.config.producer_id_expiration_ms);
                 if topic.spec.cleanup_policy != CleanupPolicy::Delete {
                     continue;
                 }
-                if partition.log.expire(now, topic.spec.retention_ms) {
+                if partition.log.expire(clock, topic.spec.retention_ms) {
                     shortened.push(TopicPartition { topic: name.clone(), partition: index });
                 }
                 let expiry = partition.log.expires_at(topic.spec.retention_ms);

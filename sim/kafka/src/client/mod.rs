@@ -44,7 +44,7 @@ pub enum LinkError {
 pub trait Link {
     /// Sends one request and waits for its answer, at most `timeout_ms`.
     async fn call(&self, broker: i32, request: Request, timeout_ms: i64) -> Result<Response, LinkError>;
-    /// The client's own clock.
+    /// Time that only goes forward, whatever becomes of the client's clock: time-outs count in it.
     fn now_ms(&self) -> TimestampMs;
     async fn sleep_ms(&self, ms: i64);
 }

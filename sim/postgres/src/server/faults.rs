@@ -25,6 +25,12 @@ impl Server {
         self.settings.max_connections = max_connections;
     }
 
+    /// What the server's clock shows from now on: the times given to it, which only go forward and by which a flush
+    /// or a time-out lasts, and so much more. Negative where it is behind.
+    pub fn set_clock(&mut self, ahead_ns: i64) {
+        self.database.clock_ahead_ns = ahead_ns;
+    }
+
     /// Instead of all rules that it had. The first that strikes a statement decides.
     pub fn set_error_rules(&mut self, rules: impl IntoIterator<Item = ErrorRule>) {
         self.database.error_rules = rules.into_iter().collect();

@@ -180,15 +180,16 @@ fn begin(
     database.last_transaction += 1;
     session.state = State::Open;
     session.transaction.id = database.last_transaction;
-    session.transaction.began_ns = now_ns;
+    let clock_ns = now_ns.saturating_add_signed(database.clock_ahead_ns);
+    session.transaction.began_ns = clock_ns;
     session.transaction.read_only = database.read_only;
     session.transaction.isolation = isolation;
-    Ok(Reply::Begun { transaction: database.last_transaction, now: timestamp(now_ns) })
+    Ok(Reply::Begun { transaction: database.last_transaction, now: timestamp(clock_ns) })
 }
 
 /// PostgreSQL's clock counts microseconds.
-fn timestamp(now_ns: u64) -> Timestamp {
-    let micros = i64::try_from(now_ns / 1_000).expect("64 bits of nanoseconds are fewer microseconds");
+fn timestamp(clock_ns: u64) -> Timestamp {
+    let micros = i64::try_from(clock_ns / 1_000).expect("64 bits of nanoseconds are fewer microseconds");
     Timestamp::from_microsecond(micros).expect("within the years that a timestamp knows")
 }
 

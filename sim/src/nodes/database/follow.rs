@@ -6,7 +6,7 @@ use host::ports::store::StoreError;
 use postgres::WalRecord;
 
 use super::serve::Serving;
-use super::{Request, clock_ns};
+use super::{Request, steady_ns};
 use crate::adapters::within;
 use crate::world::network::Payload;
 
@@ -58,7 +58,7 @@ async fn stream(serving: &Rc<Serving>) -> Option<bool> {
 fn apply(serving: &Rc<Serving>, record: Payload) {
     let record = *record.downcast::<WalRecord>().expect("a primary pushes its log to a standby");
     let mut out = Vec::new();
-    serving.seat().disk.borrow_mut().wal(clock_ns(&serving.node), record, &mut out);
+    serving.seat().disk.borrow_mut().wal(steady_ns(&serving.node.world), record, &mut out);
     serving.put_out(&mut out);
     // A flush that takes its time has a deadline.
     if serving.seat().disk.borrow().next_deadline().is_some() {

@@ -24,8 +24,8 @@ use postgres::{Output, Server, Told, WalAck};
 
 use self::connections::Connections;
 use self::troubles::SeatTroubles;
+use crate::world::World;
 use crate::world::network::NodeIndex;
-use crate::world::node::Node;
 
 pub use self::serve::run;
 
@@ -163,6 +163,7 @@ impl Seat {
     }
 }
 
-fn clock_ns(node: &Node) -> u64 {
-    u64::try_from(node.clock_ns()).expect("runs take place after 1970")
+/// Time that only goes forward, whatever becomes of a server's clock: flushes, time-outs and recoveries count in it.
+pub fn steady_ns(world: &World) -> u64 {
+    u64::try_from(world.now_ns()).expect("runs take place after 1970")
 }

@@ -12,7 +12,7 @@ use super::connections::{Connections, Muted};
 use super::facts::tell_committed;
 use super::follow::follow;
 use super::troubles::Cut;
-use super::{Database, Greeting, Request, Seat, Welcome, clock_ns};
+use super::{Database, Greeting, Request, Seat, Welcome, steady_ns};
 use crate::nodes::deadline::Deadline;
 use crate::world::network::{CallId, ConnectionId, Inbound, Payload};
 use crate::world::node::Node;
@@ -72,7 +72,7 @@ impl Serving {
     }
 
     fn now(&self) -> u64 {
-        clock_ns(&self.node)
+        steady_ns(&self.node.world)
     }
 
     /// Whether the server takes sessions: it does not recover.
@@ -139,6 +139,7 @@ impl Serving {
         let now = self.now();
         let mut connections = self.seat().connections.borrow_mut();
         let mut server = self.seat().disk.borrow_mut();
+        server.set_clock(self.node.clock_ns() - self.node.world.now_ns());
         match inbound {
             Inbound::Opened { connection, .. } => match server.connect(now, connection) {
                 Ok(()) => {
@@ -325,6 +326,8 @@ impl Serving {
             }
             Output::Crashed { .. } => {
                 drop(connections);
+                let database = self.database.name.to_string();
+                self.node.tell("", &Fact::ServerPanicked { database });
                 self.reset_all();
             }
         }
