@@ -1,4 +1,5 @@
-//! Marks of faults: that one of a family began, and that it met a decision, a batch or a payment.
+//! Marks of faults: that one of a family began, and that it met a decision, a batch or a payment; that one of an action
+//! met a decision.
 //!
 //! It meets what it concerns only: a decision of a service that it hits or that works with what it hits, a batch by
 //! settlement, position or payment, a payment by payment.
@@ -7,6 +8,7 @@
 //! that is over in a moment counts for that second.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use contracts::events::{payment_stored, settlement_stored};
 
@@ -31,7 +33,7 @@ macro_rules! of_family {
                 concat!("fault:", $name),
                 concat!("A fault of ", $about, " began."),
                 FAULTS,
-                |(), record| began(record, Family::$family).is_some(),
+                |(), record| began(record, is_of(Family::$family)).is_some(),
             ),
             follow::<Active>(
                 concat!("fault:", $name, "_during_batch"),
@@ -41,7 +43,7 @@ macro_rules! of_family {
                     " was active while a settlement batch that it concerns was open."
                 ),
                 FAULTS_AND_COMMITS,
-                |active, record| active.meets(record, Family::$family, batch),
+                |active, record| active.meets(record, is_of(Family::$family), batch),
             ),
             follow::<Active>(
                 concat!("fault:", $name, "_during_decision"),
@@ -51,20 +53,20 @@ macro_rules! of_family {
                     " was active while a service that it concerns committed a decision."
                 ),
                 FAULTS_AND_COMMITS,
-                |active, record| active.meets(record, Family::$family, decision),
+                |active, record| active.meets(record, is_of(Family::$family), decision),
             ),
             follow::<Active>(
                 concat!("fault:", $name, "_during_payment"),
                 concat!("A fault of ", $about, " was active while a payment that it concerns was under way."),
                 FAULTS_AND_COMMITS,
-                |active, record| active.meets(record, Family::$family, under_way),
+                |active, record| active.meets(record, is_of(Family::$family), under_way),
             ),
         ]
     };
 }
 
 pub fn marks() -> Vec<Box<dyn Mark>> {
-    [
+    let of_families = [
         of_family!(Links, "links", "the network"),
         of_family!(Processes, "processes", "processes"),
         of_family!(Clocks, "clocks", "clocks"),
@@ -73,21 +75,81 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
         of_family!(Rails, "rails", "parties outside"),
     ]
     .into_iter()
-    .flatten()
-    .collect()
+    .flatten();
+    let of_actions = ACTIONS.iter().map(|about| Box::new(MetBy::new(about)) as Box<dyn Mark>);
+    of_families.chain(of_actions).collect()
 }
 
-/// The id and the target of a fault of this family that begins.
-fn began<'a>(record: &Record<'a>, of: Family) -> Option<(u32, &'a str)> {
+/// An action, with the name of its mark and what that is about.
+struct About {
+    action: &'static str,
+    name: String,
+    about: String,
+}
+
+static ACTIONS: LazyLock<Vec<About>> = LazyLock::new(|| {
+    let actions = Family::ALL.iter().flat_map(|family| family.actions());
+    let about = |action: &&'static str| About {
+        action,
+        name: format!("fault:{action}_during_decision"),
+        about: format!(
+            "A fault `{action}` was active while a service that it concerns committed a decision."
+        ),
+    };
+    actions.map(about).collect()
+});
+
+/// A fault of one action was active while a service that it concerns committed a decision.
+struct MetBy {
+    of: &'static About,
+    active: Active,
+    seen: bool,
+}
+
+impl MetBy {
+    fn new(of: &'static About) -> Self {
+        Self { of, active: Active::default(), seen: false }
+    }
+}
+
+impl Mark for MetBy {
+    fn name(&self) -> &'static str {
+        &self.of.name
+    }
+
+    fn about(&self) -> &'static str {
+        &self.of.about
+    }
+
+    fn watches(&self) -> &'static [FactKind] {
+        FAULTS_AND_COMMITS
+    }
+
+    fn observe(&mut self, record: &Record<'_>) {
+        let is_it = |action: &str, _: &str| action == self.of.action;
+        self.seen |= self.active.meets(record, is_it, decision);
+    }
+
+    fn seen(&self) -> bool {
+        self.seen
+    }
+}
+
+fn is_of(of: Family) -> impl Fn(&str, &str) -> bool {
+    move |action, target| family(action, target) == of
+}
+
+/// The id and the target of a fault that begins, if it is one of these by its action and target.
+fn began<'a>(record: &Record<'a>, is_one: impl Fn(&str, &str) -> bool) -> Option<(u32, &'a str)> {
     match record.fact {
-        Fact::FaultBegan { id, action, target } if family(action, target) == of => Some((*id, target)),
+        Fact::FaultBegan { id, action, target } if is_one(action, target) => Some((*id, target)),
         _ => None,
     }
 }
 
 #[derive(Default)]
 struct Active {
-    /// Faults of the family: whom they concern, and the time until which they count, once it is known.
+    /// Faults of the kind: whom they concern, and the time until which they count, once it is known.
     faults: BTreeMap<u32, (Vec<&'static str>, i64)>,
     /// Batches that run, or payments without an answer.
     open: BTreeSet<String>,
@@ -95,8 +157,8 @@ struct Active {
 
 impl Active {
     /// Whether a fault is active at this record and concerns one of those who are at work.
-    fn meets(&mut self, record: &Record<'_>, of: Family, at_work: AtWork) -> bool {
-        if let Some((id, target)) = began(record, of) {
+    fn meets(&mut self, record: &Record<'_>, is_one: impl Fn(&str, &str) -> bool, at_work: AtWork) -> bool {
+        if let Some((id, target)) = began(record, is_one) {
             self.faults.insert(id, (concerned(target), i64::MAX));
         }
         if let Fact::FaultEnded { id } = record.fact
@@ -166,7 +228,7 @@ fn under_way<'a>(open: &mut BTreeSet<String>, fact: &'a Fact) -> Vec<&'a str> {
 mod tests {
     use contracts::events::{BatchClosed, BatchStarted};
 
-    use super::super::check;
+    use super::super::{all, check};
     use super::*;
     use crate::testing::{Commit, confirmed, history, pays, validated};
 
@@ -206,6 +268,26 @@ mod tests {
         check(mark, history![fault(), ended(), (AFTERMATH_NS, validated("T-1"))], true);
         check(mark, history![fault(), ended(), (AFTERMATH_NS + 1, validated("T-1"))], false);
         check(mark, history![began("kill", "kafka/1"), validated("T-1")], false);
+    }
+
+    #[test]
+    fn an_action_is_met_by_a_decision_that_it_concerns() {
+        let mark = "fault:ack-lost_during_decision";
+        let paying = || pays("T-1/buyer", "B", "CCP");
+        check(mark, history![began("ack-lost", "bank"), paying()], true);
+        check(mark, history![began("ack-late", "bank"), paying()], false);
+        check(mark, history![paying(), began("ack-lost", "bank")], false);
+        let mark = "fault:pause_during_decision";
+        check(mark, history![began("pause", "trade/1"), validated("T-1")], false);
+        check(mark, history![began("pause", "position/1"), validated("T-1")], true);
+    }
+
+    #[test]
+    fn names_are_different() {
+        let mut names: Vec<&str> = all().iter().map(|mark| mark.name()).collect();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
     }
 
     #[test]

@@ -34,6 +34,24 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
         when!("store:failed_over", "A standby became primary.", &[FactKind::Promoted], |record| {
             matches!(record.fact, Fact::Promoted { .. })
         }),
+        when!(
+            "store:panicked",
+            "A database server ended because its disk failed, and recovered.",
+            &[FactKind::Promoted],
+            |record| matches!(record.fact, Fact::ServerPanicked { .. })
+        ),
+        when!(
+            "store:standby_joined",
+            "A primary waits for a standby again that it had done without.",
+            &[FactKind::Promoted],
+            |record| matches!(record.fact, Fact::StandbyJoined { .. })
+        ),
+        when!(
+            "store:standby_left",
+            "A primary did not wait for its standby any more.",
+            &[FactKind::Promoted],
+            |record| matches!(record.fact, Fact::StandbyLeft { .. })
+        ),
     ]
 }
 
@@ -49,6 +67,14 @@ mod tests {
         check("store:failed_over", history![promoted], true);
         let lost = Fact::CommitLost { database: "trade".to_owned(), transaction: 1 };
         check("store:commit_lost", history![lost], true);
+        let (left, joined) = (
+            Fact::StandbyLeft { database: "trade".to_owned() },
+            Fact::StandbyJoined { database: "trade".to_owned() },
+        );
+        check("store:standby_left", history![left], true);
+        let panicked = Fact::ServerPanicked { database: "trade".to_owned() };
+        check("store:panicked", history![panicked], true);
+        check("store:standby_joined", history![joined], true);
     }
 
     #[test]
