@@ -67,6 +67,10 @@ fn a_scenario_with_a_mistake_is_not_run() {
     assert_eq!((said.exit, said.out.as_str()), (5, ""));
     assert!(said.err.contains("unknown key `acounts`"), "{}", said.err);
     assert_eq!(run(&["run", "no/such.toml"]).exit, 5);
+    let silent = "scenarios/faults/rails_one_receiver_silent.toml";
+    let said = run(&["check", silent, "--set", "fault[0].participant=\"P99\""]);
+    assert_eq!(said.exit, 5);
+    assert!(said.err.contains("there is no participant P99"), "{}", said.err);
 }
 
 #[test]

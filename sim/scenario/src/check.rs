@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use crate::calendar::Calendar;
 use crate::fault::{FaultSpec, Occurs, Target, TargetSpec};
 use crate::guarantee::refusals;
-use crate::read::{Context, OneTarget};
+use crate::read::{Context, OneTarget, Text};
 use crate::run::Run;
 use crate::scenario::{Day, Expect, Invariants, Scenario};
 use crate::sides::{self, Unfit};
@@ -193,6 +193,24 @@ impl Checker<'_> {
         }
         self.hits(&inside, fault);
         self.sides(path, fault);
+        self.participant(path, fault);
+    }
+
+    /// Whether a participant that a fault names is one of the market's.
+    fn participant(&self, path: &str, fault: &FaultSpec) {
+        let Some(name) = fault.params.key("participant", Text) else { return };
+        let count = self.scenario.market.participants;
+        let number = name.strip_prefix('P').and_then(|number| number.parse::<u32>().ok());
+        let is_one =
+            number.is_some_and(|number| (1..=count).contains(&number) && name == format!("P{number:02}"));
+        if !is_one {
+            let hint = format!("there are {count} participants, `P01` to `P{count:02}`");
+            self.refuse(
+                &format!("{path}.participant"),
+                format!("there is no participant {name}"),
+                Some(hint),
+            );
+        }
     }
 
     /// Whether it lasts, and happens as often as somebody can have meant.

@@ -64,10 +64,13 @@ fn refusal(path: &str, doubts: &[Doubt]) -> Refusal {
         _ => ("any invariant".to_owned(), "<invariant>"),
     };
     let (message, hint) = if may_break {
-        (format!("{named} may break: {why}"), format!("expect = \"violation:{example}\""))
+        (
+            format!("outside the guarantees: {named} may break: {why}"),
+            format!("expect = \"violation:{example}\""),
+        )
     } else {
         let hint = "expect what is defined, or leave it out of check.invariants".to_owned();
-        (format!("of {named} nothing is said: {why}"), hint)
+        (format!("outside the guarantees: of {named} nothing is said: {why}"), hint)
     };
     Refusal { path: path.to_owned(), message, hint }
 }
@@ -102,7 +105,10 @@ mod tests {
     fn each_place_is_refused_once_for_what_may_break() {
         assert_eq!(
             said(Expect::Pass, Invariants::All),
-            ["fault[0]: `acknowledged_is_durable` may break: so", "fault[1]: `not_early` may break: so",]
+            [
+                "fault[0]: outside the guarantees: `acknowledged_is_durable` may break: so",
+                "fault[1]: outside the guarantees: `not_early` may break: so",
+            ]
         );
     }
 
@@ -111,7 +117,7 @@ mod tests {
         let named = |name: &str| Invariants::Named(vec![name.to_owned()]);
         assert_eq!(
             said(Expect::Pass, named("no_oversell")),
-            ["fault[0]: of `no_oversell` nothing is said: so"]
+            ["fault[0]: outside the guarantees: of `no_oversell` nothing is said: so"]
         );
         assert_eq!(said(Expect::Pass, named("reconciled")), [""; 0]);
     }

@@ -1,7 +1,7 @@
 //! The cases in which an invariant need not hold, with the reason of each: the data of the table.
 
 use invariants::{Family, family};
-use scenario::read::{Between, Field, Flag, Number, Signed, Text, number};
+use scenario::read::{Between, Field, Flag, Number, OneTarget, Signed, Text, number};
 use scenario::{Drawn, FaultSpec, Role, Scenario, SignedSpan, Target, TargetSpec};
 
 use super::{Guarantee, Setting, nobody_left};
@@ -84,7 +84,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "crash without a flush",
-        about: "the death of a primary: `kill`, `slow-start`, `crash-loop`, `fsync-fails`, `failover`",
+        about: "the death of a primary: `kill`, `slow-start`, `crash-loop`, `fsync-fails`, `failover`, and `stop` and \
+                `rolling-restart`, which kill when their grace is over",
         families: &[Family::Databases],
         when: |setting| setting.synchronous_commit == "off",
         blames: |scenario| scenario.faults.iter().any(kills_primary).then(|| COMMIT.to_owned()),
@@ -99,8 +100,11 @@ pub const CASES: &[Case] = &[
         families: &[Family::Databases],
         when: |setting| setting.synchronous_standby && setting.synchronous_commit == "remote_write",
         blames: |scenario| {
-            let fails_over = scenario.faults.iter().any(|fault| fault.action == "failover");
-            (fails_over && scenario.faults.iter().any(kills_standby)).then(|| COMMIT.to_owned())
+            let promotes = scenario.faults.iter().filter(|fault| fault.action == "failover");
+            let mut promoted = promotes.filter_map(database);
+            let hit: Vec<&str> =
+                scenario.faults.iter().filter(|fault| is_death(fault)).filter_map(database).collect();
+            promoted.any(|name| hit.contains(&name)).then(|| COMMIT.to_owned())
         },
         may_break: DURABLE,
         others: Others::NothingIsSaid,
@@ -121,8 +125,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "order denied",
-        about: "`contradict` with `how = \"unknown-but-taken\"`, and statements that are lost, late or lack a line, or \
-                orders that pend, which are on none",
+        about: "`contradict` with `how = \"unknown-but-taken\"`, and statements that are lost, late or lack a line, orders \
+                that pend, which are on none, or anything that keeps payment from the bank",
         families: &[Family::Rails],
         when: |_| true,
         blames: |scenario| {
@@ -182,6 +186,14 @@ fn word(fault: &FaultSpec, name: &str) -> Option<String> {
     key(fault, name, Text)
 }
 
+/// The database whose servers a fault hits.
+fn database(fault: &FaultSpec) -> Option<&str> {
+    match fault.target.as_ref().map(TargetSpec::target) {
+        Some(Target::Database { name, .. }) => Some(name),
+        _ => None,
+    }
+}
+
 /// The server of a database that a fault hits: any where it names none.
 fn server(fault: &FaultSpec) -> Option<Option<Role>> {
     match fault.target.as_ref().map(TargetSpec::target) {
@@ -200,16 +212,13 @@ fn is_abrupt_failover(fault: &FaultSpec) -> bool {
 }
 
 fn is_death(fault: &FaultSpec) -> bool {
-    matches!(fault.action.as_str(), "kill" | "slow-start" | "crash-loop" | "fsync-fails")
+    let action = fault.action.as_str();
+    matches!(action, "kill" | "slow-start" | "crash-loop" | "fsync-fails" | "stop" | "rolling-restart")
 }
 
 /// Which of two servers is the primary changes with every failover: a role says what it was at the start.
 fn kills_primary(fault: &FaultSpec) -> bool {
     is_abrupt_failover(fault) || (is_death(fault) && server(fault).is_some())
-}
-
-fn kills_standby(fault: &FaultSpec) -> bool {
-    is_death(fault) && server(fault).is_some()
 }
 
 fn is_bumped_ahead(fault: &FaultSpec) -> bool {
@@ -242,8 +251,26 @@ fn hides_statement(fault: &FaultSpec) -> bool {
     match fault.action.as_str() {
         "statement-mismatch" => matches!(word(fault, "how").as_deref(), None | Some("missing")),
         "ack-late" | "ack-lost" | "request-late" | "request-lost" => is_of_statements(),
-        "bank-down" | "pending" => true,
-        _ => false,
+        "cutoff-missed" => word(fault, "how").as_deref() == Some("pending"),
+        "pending" => true,
+        _ => keeps_from_bank(fault),
+    }
+}
+
+/// Whether a fault hits payment, its database or the bank, or the links to one of these.
+fn keeps_from_bank(fault: &FaultSpec) -> bool {
+    let is_one = |target: &Target| match target {
+        Target::Service { name, .. } | Target::Outside { name } => {
+            matches!(name.as_str(), "payment" | "bank")
+        }
+        Target::Database { name, .. } => name == "payment",
+        Target::Broker { .. } => false,
+    };
+    let hits = fault.target.as_ref().is_some_and(|target| is_one(target.target()));
+    match family(&fault.action, "") {
+        Family::Rails => fault.action == "bank-down",
+        Family::Links => hits || key(fault, "with", OneTarget).is_some_and(|with| is_one(&with)),
+        _ => hits,
     }
 }
 
