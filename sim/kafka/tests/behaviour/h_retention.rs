@@ -64,6 +64,20 @@ fn h67_a_record_that_is_old_when_it_comes_goes_with_the_next_check() {
 }
 
 #[test]
+fn h67_retention_goes_by_the_brokers_clock() {
+    let mut bench = hourly();
+    bench.append(0, batch(&["a"], bench.now, None)).expect("appended");
+    let due = bench.broker.next_deadline().expect("it expires");
+    bench.broker.set_clock(-HOUR_MS);
+    assert_eq!(bench.broker.next_deadline(), Some(due + HOUR_MS), "a clock that was put back: later");
+    bench.pass(HOUR_MS + CHECK_MS);
+    assert_eq!(range(&bench), (0, 1));
+    bench.broker.set_clock(0);
+    bench.pass(CHECK_MS);
+    assert_eq!(range(&bench), (1, 1));
+}
+
+#[test]
 fn h67_topics_that_are_kept_for_ever_are_never_looked_at() {
     let mut bench = Bench::new();
     bench.append(0, batch(&["a"], 5, None)).expect("appended");

@@ -1,6 +1,7 @@
 //! Visibility and isolation: store.md 1, 4, 6, 8, 9.
 
-use host::ports::store::{Reply, Statement};
+use host::ports::store::{OnConflict, Reply, Statement};
+use postgres::Settings;
 
 use crate::harness::*;
 
@@ -93,6 +94,25 @@ fn b08_uncommitted_rows_are_seen_by_their_transaction_only() {
     world.ok(writer, vec![Statement::Rollback]);
     assert_eq!(rows(&world.ok(reader, all())[1]), [account(1, 0, 100), account(2, 0, 100)]);
     world.at_rest();
+}
+
+#[test]
+fn b09_now_goes_by_the_servers_clock_and_time_outs_do_not() {
+    let mut world = World::with(Settings { lock_timeout_ms: 1_000, ..Settings::default() });
+    let (a, b) = (world.session(), world.session());
+    world.ok(a, vec![begin(), insert(1, 0, 0, OnConflict::Error), Statement::Commit]);
+    let now = |replies: Vec<Reply>| match replies[0] {
+        Reply::Begun { now, .. } => now,
+        ref other => panic!("{other:?}"),
+    };
+    let before = now(world.ok(a, vec![begin(), for_update(1)]));
+    let waiting = world.waits(b, vec![begin(), for_update(1)]);
+    world.primary.set_clock(-3_600_000_000_000);
+    world.advance_ms(1_001);
+    assert_eq!(world.sqlstate(waiting), "55P03", "the lock's time-out does not wait for an hour");
+    let c = world.session();
+    let after = now(world.ok(c, vec![begin(), Statement::Commit]));
+    assert_eq!(after.duration_since(before).as_millis(), 1_001 - 3_600_000);
 }
 
 #[test]
