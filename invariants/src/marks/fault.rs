@@ -126,6 +126,10 @@ impl Mark for MetBy {
     }
 
     fn observe(&mut self, record: &Record<'_>) {
+        // There are many of these marks, and most faults are not there: nothing is looked at for them.
+        if self.active.faults.is_empty() && !matches!(record.fact, Fact::FaultBegan { .. }) {
+            return;
+        }
         let is_it = |action: &str, _: &str| action == self.of.action;
         self.seen |= self.active.meets(record, is_it, decision);
     }

@@ -10,8 +10,6 @@ use crate::panics::{Meanwhile, replay};
 use crate::sabotage::Trouble;
 
 const DONE: u64 = 10;
-/// Longer than two looks at what is parked.
-const FLOWS: u64 = 180;
 
 async fn letters(bench: &Bench) -> Vec<Value> {
     let (status, mut letters) = bench.get_until_told("dead-letters").await;
@@ -36,22 +34,11 @@ fn a_repaired_letter_is_taken_in_once(meanwhile: Meanwhile, places: u64) {
                 assert_eq!(replay(&bench, letter).await.0, 409, "{what}: it cannot be read");
                 bench.repair_letter(letter["id"].as_i64().expect("a number"), "x", 1).await;
             }
-            let trouble = meanwhile.happen(&bench, at);
-            let (one, other, ()) =
-                futures::future::join3(replay(&bench, &letters[0]), replay(&bench, &letters[1]), trouble)
-                    .await;
-            assert!([one.0, other.0].iter().all(|status| [200, 404].contains(status)), "{what}");
-            bench.eventually(FLOWS, &what, || bench.added("x") == [1, 2, 3]).await;
-            assert_eq!(["dead_letters", "parked"].map(|table| bench.rows(table)), [0; 2], "{what}");
-            bench.eventually(60, &what, || bench.unsent() == 0).await;
-            bench.assert_no_gap(&what);
-            assert_eq!(bench.failovers.get(), u64::from(matches!(meanwhile, Meanwhile::FailsOver)), "{what}");
+            meanwhile.two_operators(&bench, at, [&letters[0], &letters[1]], &[1, 2, 3]).await;
             seen.fetch_add(bench.sabotage.tally.unknown_commits.get(), Ordering::Relaxed);
         });
     }
-    // A host that dies does not live to see that a commit is unknown.
-    let sees_it = !matches!(meanwhile, Meanwhile::HostDies);
-    assert_eq!(unknown.load(Ordering::Relaxed) > 0, sees_it, "{meanwhile:?}: unknown commits");
+    meanwhile.assert_seen(unknown.load(Ordering::Relaxed));
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::sabotage::Trouble;
 const DONE: u64 = 10;
 /// Three deaths, each with a restart and a new generation of the group.
 const GIVEN_UP: u64 = 180;
+/// Longer than two looks at what is parked.
+const FLOWS: u64 = 180;
 
 /// The only dead letter.
 async fn letter(bench: &Bench) -> Value {
@@ -143,7 +145,7 @@ pub enum Meanwhile {
 
 impl Meanwhile {
     /// `at`: so many moments from now, or pipelines.
-    pub async fn happen(self, bench: &Bench, at: u64) {
+    async fn happen(self, bench: &Bench, at: u64) {
         match self {
             Self::HostDies => {
                 bench.wait_us(at * 200).await;
@@ -159,41 +161,48 @@ impl Meanwhile {
             Self::CommitIsUnknown => bench.sabotage.unheard_commits.set(1 + at),
         }
     }
+
+    /// Each of two operators replays its letter while it happens, and is told that it is done: who comes when it is done
+    /// already finds no letter any more. Stream `x` takes everything once and in this order.
+    pub async fn two_operators(self, bench: &Bench, at: u64, letters: [&Value; 2], flows: &[u64]) {
+        let what = format!("{self:?} at {at}");
+        let trouble = self.happen(bench, at);
+        let (one, other, ()) =
+            futures::future::join3(replay(bench, letters[0]), replay(bench, letters[1]), trouble).await;
+        let statuses = [one.0, other.0];
+        assert!(statuses.iter().all(|status| [200, 404].contains(status)), "{what}: {statuses:?}");
+        bench.eventually(FLOWS, &what, || bench.added("x") == flows).await;
+        let empty = ["dead_letters", "parked", "attempts"].map(|table| bench.rows(table));
+        assert_eq!(empty, [0; 3], "{what}");
+        bench.eventually(60, &what, || bench.unsent() == 0).await;
+        bench.assert_no_gap(&what);
+        assert_eq!(bench.failovers.get(), u64::from(matches!(self, Self::FailsOver)), "{what}");
+    }
+
+    /// Over all its moments it made commits unknown; but a host that dies does not live to see that one is.
+    pub fn assert_seen(self, unknown_commits: u64) {
+        let sees_it = !matches!(self, Self::HostDies);
+        assert_eq!(unknown_commits > 0, sees_it, "{self:?}: unknown commits");
+    }
 }
 
-/// Each message takes effect once and in its stream's place, and each operator is told that it is done: who comes
-/// when it is done already finds no letter any more.
+/// Each message takes effect once and in its stream's place.
 fn a_letter_is_taken_in_once(meanwhile: Meanwhile, places: u64) {
     let unknown = Arc::new(AtomicU64::new(0));
     for at in 0..places {
         let seen = unknown.clone();
         bench::run(2, async move |bench: Bench| {
-            let what = format!("{meanwhile:?} at {at}");
             bench.send_amounts(&[("x", 1, POISON), ("x", 2, 2), ("x", 3, 3)]).await;
             let given_up = || bench.rows("dead_letters") == 1 && bench.rows("parked") == 2;
             bench.eventually(GIVEN_UP, "it is kept aside", given_up).await;
             bench.take_panics();
             bench.cured.set(true);
             let letter = letter(&bench).await;
-            let trouble = meanwhile.happen(&bench, at);
-            let (one, other, ()) =
-                futures::future::join3(replay(&bench, &letter), replay(&bench, &letter), trouble).await;
-            let statuses = [one.0, other.0];
-            assert!(statuses.iter().all(|status| [200, 404].contains(status)), "{what}: {statuses:?}");
-            bench.eventually(180, &what, || bench.added("x") == [POISON, 2, 3]).await;
-            let empty = ["dead_letters", "parked", "attempts"].map(|table| bench.rows(table));
-            assert_eq!(empty, [0; 3], "{what}");
-            bench.eventually(60, &what, || bench.unsent() == 0).await;
-            bench.assert_no_gap(&what);
-            if matches!(meanwhile, Meanwhile::FailsOver) {
-                assert_eq!(bench.failovers.get(), 1, "{what}");
-            }
+            meanwhile.two_operators(&bench, at, [&letter, &letter], &[POISON, 2, 3]).await;
             seen.fetch_add(bench.sabotage.tally.unknown_commits.get(), Ordering::Relaxed);
         });
     }
-    // A host that dies does not live to see that a commit is unknown.
-    let sees_it = !matches!(meanwhile, Meanwhile::HostDies);
-    assert_eq!(unknown.load(Ordering::Relaxed) > 0, sees_it, "{meanwhile:?}: unknown commits");
+    meanwhile.assert_seen(unknown.load(Ordering::Relaxed));
 }
 
 #[test]
