@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use contracts::Message;
+use contracts::events::Trade;
 use contracts::stored::Payload;
 use host::ports::store::{Row, Table, Value};
 use host::{
@@ -327,6 +328,20 @@ pub fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str)
         request = request.header(*name, *value);
     }
     request.body(Bytes::copy_from_slice(body.as_bytes())).expect("a valid request")
+}
+
+/// A-1 buys 100 IBM at 10.25 of A-2.
+pub fn trade(trade_id: &str, trade_date: &str) -> Trade {
+    Trade {
+        trade_id: trade_id.into(),
+        instrument_id: "IBM".into(),
+        buyer_account_id: "A-1".into(),
+        seller_account_id: "A-2".into(),
+        quantity: 100,
+        price: "10.25".into(),
+        currency: "USD".into(),
+        trade_date: trade_date.into(),
+    }
 }
 
 /// An instant, from RFC 3339 text.

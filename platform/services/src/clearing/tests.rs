@@ -4,23 +4,10 @@ use contracts::events::{RejectReason, TradeRejected, TradeValidated};
 use insta::assert_snapshot;
 
 use super::*;
-use crate::testing::Bench;
+use crate::testing::{Bench, trade};
 
 fn bench() -> Bench<Clearing> {
     Bench::new(Clearing::gross(Calendar::xnys()), "2026-03-06T10:00:00-05:00")
-}
-
-fn trade(id: &str, trade_date: &str) -> Trade {
-    Trade {
-        trade_id: id.into(),
-        instrument_id: "IBM".into(),
-        buyer_account_id: "A-1".into(),
-        seller_account_id: "A-2".into(),
-        quantity: 100,
-        price: "10.25".into(),
-        currency: "USD".into(),
-        trade_date: trade_date.into(),
-    }
 }
 
 fn validated(id: &str) -> TradeValidated {

@@ -6,8 +6,7 @@ mod saga;
 
 use contracts::Message;
 use contracts::events::{
-    PaymentEvent, PaymentOutcome, PositionChange, PositionUpdated, SettlementInstruction, Trade,
-    TradeDateCleared,
+    PaymentEvent, PaymentOutcome, PositionChange, PositionUpdated, SettlementInstruction, TradeDateCleared,
 };
 use model::Calendar;
 
@@ -46,16 +45,7 @@ fn start_tuesday(bench: &mut Bench<Settlement>) {
 }
 
 fn instruction(trade: &str) -> SettlementInstruction {
-    let trade = Trade {
-        trade_id: trade.into(),
-        instrument_id: "IBM".into(),
-        buyer_account_id: "A-1".into(),
-        seller_account_id: "A-2".into(),
-        quantity: 100,
-        price: "10.25".into(),
-        currency: "USD".into(),
-        trade_date: FRIDAY.into(),
-    };
+    let trade = crate::testing::trade(trade, FRIDAY);
     SettlementInstruction { trade: Some(trade), settlement_date: MONDAY.into(), amount: "1025.00".into() }
 }
 
