@@ -10,6 +10,7 @@ pub mod broker;
 pub mod client;
 pub mod cluster;
 mod consumer_protocol;
+mod coordination;
 mod group;
 mod log;
 pub mod partitioner;

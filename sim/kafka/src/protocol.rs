@@ -6,25 +6,42 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, FetchRequest,
-    FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    BrokerRegistrationRequest, BrokerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribeProducersRequest, DescribeProducersResponse,
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTransactionsRequest,
+    DescribeTransactionsResponse, ElectLeadersRequest, ElectLeadersResponse, EndTxnRequest, EndTxnResponse,
+    FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
+    HeartbeatResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
     InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest,
-    ProduceResponse, SyncGroupRequest, SyncGroupResponse,
+    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListTransactionsRequest, ListTransactionsResponse, MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+    OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+    ProduceResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
-/// A request with the one field of Kafka's request header that a broker looks at.
+/// A request with the fields of Kafka's request header that a broker looks at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     pub client_id: StrBytes,
+    /// The version the client speaks: what decides where versions differ in meaning, not only in shape.
+    pub version: i16,
     pub kind: RequestKind,
 }
 
 impl Request {
+    /// In the highest version that the brokers speak.
     pub fn new(client_id: StrBytes, kind: impl Into<RequestKind>) -> Request {
-        Request { client_id, kind: kind.into() }
+        let kind = kind.into();
+        Request { client_id, version: kind.highest_version(), kind }
     }
 }
 
@@ -49,6 +66,11 @@ macro_rules! kinds {
 
             pub fn api(&self) -> ApiKey {
                 match self { $(RequestKind::$kind(_) => ApiKey::$kind,)* }
+            }
+
+            /// The highest version in which brokers speak this API.
+            pub fn highest_version(&self) -> i16 {
+                match self { $(RequestKind::$kind(_) => $max,)* }
             }
         }
 
@@ -94,6 +116,31 @@ kinds! {
     ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=3;
     CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 5..=5;
     InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 2..=4;
+    AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 3..=4;
+    AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse, 3..=3;
+    EndTxn: EndTxnRequest => EndTxnResponse, 3..=5;
+    TxnOffsetCommit: TxnOffsetCommitRequest => TxnOffsetCommitResponse, 3..=5;
+    WriteTxnMarkers: WriteTxnMarkersRequest => WriteTxnMarkersResponse, 1..=1;
+    DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, 4..=5;
+    DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse, 2..=2;
+    CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, 2..=3;
+    DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse, 4..=4;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, 1..=1;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, 3..=4;
+    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse, 0..=1;
+    DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse, 5..=5;
+    ListGroups: ListGroupsRequest => ListGroupsResponse, 4..=4;
+    DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse, 2..=2;
+    OffsetDelete: OffsetDeleteRequest => OffsetDeleteResponse, 0..=0;
+    ElectLeaders: ElectLeadersRequest => ElectLeadersResponse, 2..=2;
+    DescribeProducers: DescribeProducersRequest => DescribeProducersResponse, 0..=0;
+    DescribeTransactions: DescribeTransactionsRequest => DescribeTransactionsResponse, 0..=0;
+    ListTransactions: ListTransactionsRequest => ListTransactionsResponse, 0..=1;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, 0..=0;
+    AlterPartition: AlterPartitionRequest => AlterPartitionResponse, 2..=3;
+    BrokerHeartbeat: BrokerHeartbeatRequest => BrokerHeartbeatResponse, 0..=0;
+    BrokerRegistration: BrokerRegistrationRequest => BrokerRegistrationResponse, 0..=0;
+    AllocateProducerIds: AllocateProducerIdsRequest => AllocateProducerIdsResponse, 0..=0;
 }
 
 /// Kafka's code for an outcome: 0 is success.

@@ -109,6 +109,7 @@ fn put_out(node: &Node, cluster: &Cluster, output: Output) {
         Output::Respond { conn, correlation, response } => {
             node.world.network.reply(conn.0, correlation, Box::new(response));
         }
+        Output::Close { conn } => node.world.network.reset(conn.0),
         Output::Visible { partition, leader_epoch, records, .. } => {
             tell_visible(node, &partition, leader_epoch, records);
         }

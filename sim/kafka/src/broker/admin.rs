@@ -14,12 +14,41 @@ use kafka_protocol::messages::metadata_request::MetadataRequest;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::{BrokerId, ProducerId, TopicName};
+use kafka_protocol::messages::{ApiKey, BrokerId, ProducerId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Broker, Output, ReplyTo, Topic};
 use crate::cluster::{BrokerConfig, CleanupPolicy, MessageTimestampType, TopicSpec};
 use crate::protocol::SUPPORTED;
+
+/// What clients are not offered: a broker closes the connection on which it is asked for these.
+const UNSERVED: &[ApiKey] = &[
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::WriteTxnMarkers,
+    ApiKey::DeleteTopics,
+    ApiKey::DeleteRecords,
+    ApiKey::CreatePartitions,
+    ApiKey::DescribeConfigs,
+    ApiKey::IncrementalAlterConfigs,
+    ApiKey::OffsetForLeaderEpoch,
+    ApiKey::DescribeCluster,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
+    ApiKey::DeleteGroups,
+    ApiKey::OffsetDelete,
+    ApiKey::ElectLeaders,
+    ApiKey::DescribeProducers,
+    ApiKey::DescribeTransactions,
+    ApiKey::ListTransactions,
+    ApiKey::DescribeTopicPartitions,
+    ApiKey::AlterPartition,
+    ApiKey::BrokerHeartbeat,
+    ApiKey::BrokerRegistration,
+    ApiKey::AllocateProducerIds,
+];
 
 const PORT: i32 = 9092;
 const GROUP_KEY: i8 = 0;
@@ -141,7 +170,8 @@ impl Broker {
     }
 
     pub(super) fn api_versions(&self) -> ApiVersionsResponse {
-        let keys = SUPPORTED.iter().map(|(key, min, max)| {
+        let offered = SUPPORTED.iter().filter(|(key, ..)| !UNSERVED.contains(key));
+        let keys = offered.map(|(key, min, max)| {
             ApiVersion::default().with_api_key(*key as i16).with_min_version(*min).with_max_version(*max)
         });
         ApiVersionsResponse::default().with_api_keys(keys.collect())

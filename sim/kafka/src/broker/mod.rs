@@ -43,6 +43,8 @@ pub struct ConnectionId(pub u64);
 pub enum Output {
     /// The answer to the request that came with this correlation on this connection, now or much earlier.
     Respond { conn: ConnectionId, correlation: u64, response: Response },
+    /// The client asked for what this broker does not speak: its connection is closed, as Kafka does it.
+    Close { conn: ConnectionId },
     /// Fact: a batch can be read from now on. `records` is the batch as stored, offsets filled in: see
     /// [`crate::records::decode_batch`].
     Visible { partition: TopicPartition, base_offset: i64, leader_epoch: i32, records: Bytes },
@@ -174,6 +176,7 @@ impl Broker {
                 self.coordinator.commit(now, reply, request, exists)
             }
             RequestKind::OffsetFetch(request) => vec![reply.respond(self.coordinator.fetch_offsets(request))],
+            _ => vec![Output::Close { conn: reply.conn }],
         }
     }
 

@@ -69,6 +69,7 @@ pub(super) fn skeleton(request: &RequestKind) -> Response {
         RequestKind::SyncGroup(_) => SyncGroupResponse::default().into(),
         RequestKind::ApiVersions(_) => ApiVersionsResponse::default().into(),
         RequestKind::InitProducerId(_) => InitProducerIdResponse::default().into(),
+        other => unreachable!("no trouble is possible with {}", other.name()),
     }
 }
 
@@ -173,5 +174,6 @@ pub(super) fn spoil(response: &mut Response, error: ResponseError) {
         Response::Heartbeat(response) => response.error_code = code,
         Response::LeaveGroup(response) => *response = LeaveGroupResponse::default().with_error_code(code),
         Response::ApiVersions(response) => response.error_code = code,
+        other => unreachable!("no trouble is possible with {:?}", other.api()),
     }
 }
