@@ -34,7 +34,7 @@ fn names_are_kafkas() {
     }
     assert_eq!(error_named("NotCoordinator"), None);
     assert_eq!(api_named("OffsetCommit"), Some(ApiKey::OffsetCommit));
-    assert_eq!(api_named("EndTxn"), None);
+    assert_eq!(api_named("ShareFetch"), None);
 }
 
 #[test]
