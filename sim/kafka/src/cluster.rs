@@ -3,6 +3,7 @@
 //! Fakes a controller's assignment: leader = (partition + hash of the topic) mod brokers, replication factor 1,
 //! never moved. Omits replicas, elections, topic deletion and added partitions.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kafka_protocol::messages::TopicName;
@@ -137,6 +138,22 @@ pub struct BrokerConfig {
     pub offsets_retention_minutes: i64,
     pub producer_id_expiration_ms: i64,
     pub log_retention_check_interval_ms: i64,
+    /// `advertised.listeners` of every broker of the cluster, as clients are told them.
+    pub advertised_listeners: BTreeMap<i32, Listener>,
+}
+
+/// Where clients reach a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    pub host: StrBytes,
+    pub port: i32,
+}
+
+impl Listener {
+    /// `kafka-1:9092` and so on: names for networks that are not real.
+    fn unreal(broker: i32) -> Listener {
+        Listener { host: StrBytes::from_string(format!("kafka-{broker}")), port: 9092 }
+    }
 }
 
 impl BrokerConfig {
@@ -144,6 +161,7 @@ impl BrokerConfig {
         assert!(cluster.brokers.contains(&id), "broker {id} is not in the cluster {:?}", cluster.brokers);
         BrokerConfig {
             id,
+            advertised_listeners: cluster.brokers.iter().map(|id| (*id, Listener::unreal(*id))).collect(),
             cluster,
             group_initial_rebalance_delay_ms: 3_000,
             group_min_session_timeout_ms: 6_000,
@@ -153,5 +171,10 @@ impl BrokerConfig {
             producer_id_expiration_ms: DAY_MS,
             log_retention_check_interval_ms: 5 * 60 * 1000,
         }
+    }
+
+    /// Where clients are sent who are to talk to this broker of the cluster.
+    pub fn listener_of(&self, broker: i32) -> &Listener {
+        self.advertised_listeners.get(&broker).expect("every broker of the cluster has a listener")
     }
 }

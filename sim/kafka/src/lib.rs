@@ -21,8 +21,8 @@ pub mod trouble;
 
 pub use broker::{Broker, ConnectionId, CoordinatorMoved, MemberAssignment, Output, move_coordinator};
 pub use cluster::{
-    BrokerConfig, CleanupPolicy, ClusterSpec, MessageTimestampType, TimestampMs, TopicPartition, TopicSpec,
-    topic_name,
+    BrokerConfig, CleanupPolicy, ClusterSpec, Listener, MessageTimestampType, TimestampMs, TopicPartition,
+    TopicSpec, topic_name,
 };
 pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::{ApiKey, GroupId, TopicName};

@@ -101,47 +101,56 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    Produce: ProduceRequest => ProduceResponse, 8..=9;
-    Fetch: FetchRequest => FetchResponse, 11..=12;
-    ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 5..=6;
-    Metadata: MetadataRequest => MetadataResponse, 8..=9;
-    OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 7..=8;
-    OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 8..=8;
-    FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 4..=4;
-    JoinGroup: JoinGroupRequest => JoinGroupResponse, 5..=7;
-    Heartbeat: HeartbeatRequest => HeartbeatResponse, 3..=4;
-    LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 3..=4;
-    SyncGroup: SyncGroupRequest => SyncGroupResponse, 3..=5;
-    ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=3;
-    CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 5..=5;
-    InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 2..=4;
-    AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 3..=4;
-    AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse, 3..=3;
-    EndTxn: EndTxnRequest => EndTxnResponse, 3..=5;
-    TxnOffsetCommit: TxnOffsetCommitRequest => TxnOffsetCommitResponse, 3..=5;
-    WriteTxnMarkers: WriteTxnMarkersRequest => WriteTxnMarkersResponse, 1..=1;
-    DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, 4..=5;
-    DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse, 2..=2;
-    CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, 2..=3;
-    DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse, 4..=4;
-    IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, 1..=1;
-    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, 3..=4;
-    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse, 0..=1;
-    DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse, 5..=5;
-    ListGroups: ListGroupsRequest => ListGroupsResponse, 4..=4;
-    DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse, 2..=2;
-    OffsetDelete: OffsetDeleteRequest => OffsetDeleteResponse, 0..=0;
-    ElectLeaders: ElectLeadersRequest => ElectLeadersResponse, 2..=2;
-    DescribeProducers: DescribeProducersRequest => DescribeProducersResponse, 0..=0;
-    DescribeTransactions: DescribeTransactionsRequest => DescribeTransactionsResponse, 0..=0;
-    ListTransactions: ListTransactionsRequest => ListTransactionsResponse, 0..=1;
-    DescribeTopicPartitions: DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, 0..=0;
-    AlterPartition: AlterPartitionRequest => AlterPartitionResponse, 2..=3;
-    BrokerHeartbeat: BrokerHeartbeatRequest => BrokerHeartbeatResponse, 0..=0;
-    BrokerRegistration: BrokerRegistrationRequest => BrokerRegistrationResponse, 0..=0;
-    AllocateProducerIds: AllocateProducerIdsRequest => AllocateProducerIdsResponse, 0..=0;
+/// Calls a macro with the table of all APIs, the one list of what is spoken and in which versions.
+macro_rules! with_every_kind {
+    ($macro:ident) => {
+        $macro! {
+        Produce: ProduceRequest => ProduceResponse, 8..=9;
+        Fetch: FetchRequest => FetchResponse, 11..=12;
+        ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 5..=6;
+        Metadata: MetadataRequest => MetadataResponse, 8..=9;
+        OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 7..=8;
+        OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 8..=8;
+        FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 4..=4;
+        JoinGroup: JoinGroupRequest => JoinGroupResponse, 5..=7;
+        Heartbeat: HeartbeatRequest => HeartbeatResponse, 3..=4;
+        LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 3..=4;
+        SyncGroup: SyncGroupRequest => SyncGroupResponse, 3..=5;
+        ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=3;
+        CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 5..=5;
+        InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 2..=4;
+        AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 3..=4;
+        AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse, 3..=3;
+        EndTxn: EndTxnRequest => EndTxnResponse, 3..=5;
+        TxnOffsetCommit: TxnOffsetCommitRequest => TxnOffsetCommitResponse, 3..=5;
+        WriteTxnMarkers: WriteTxnMarkersRequest => WriteTxnMarkersResponse, 1..=1;
+        DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, 4..=5;
+        DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse, 2..=2;
+        CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, 2..=3;
+        DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse, 4..=4;
+        IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, 1..=1;
+        OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, 3..=4;
+        DescribeCluster: DescribeClusterRequest => DescribeClusterResponse, 0..=1;
+        DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse, 5..=5;
+        ListGroups: ListGroupsRequest => ListGroupsResponse, 4..=4;
+        DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse, 2..=2;
+        OffsetDelete: OffsetDeleteRequest => OffsetDeleteResponse, 0..=0;
+        ElectLeaders: ElectLeadersRequest => ElectLeadersResponse, 2..=2;
+        DescribeProducers: DescribeProducersRequest => DescribeProducersResponse, 0..=0;
+        DescribeTransactions: DescribeTransactionsRequest => DescribeTransactionsResponse, 0..=0;
+        ListTransactions: ListTransactionsRequest => ListTransactionsResponse, 0..=1;
+        DescribeTopicPartitions: DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse, 0..=0;
+        AlterPartition: AlterPartitionRequest => AlterPartitionResponse, 2..=3;
+        BrokerHeartbeat: BrokerHeartbeatRequest => BrokerHeartbeatResponse, 0..=0;
+        BrokerRegistration: BrokerRegistrationRequest => BrokerRegistrationResponse, 0..=0;
+        AllocateProducerIds: AllocateProducerIdsRequest => AllocateProducerIdsResponse, 0..=0;
+            }
+    };
 }
+#[cfg(feature = "tcp")]
+pub(crate) use with_every_kind;
+
+with_every_kind!(kinds);
 
 /// Kafka's code for an outcome: 0 is success.
 pub(crate) fn code(outcome: Result<(), ResponseError>) -> i16 {

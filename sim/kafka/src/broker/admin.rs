@@ -50,7 +50,6 @@ const UNSERVED: &[ApiKey] = &[
     ApiKey::AllocateProducerIds,
 ];
 
-const PORT: i32 = 9092;
 const GROUP_KEY: i8 = 0;
 
 /// Producer ids in blocks of 1,000 that no two brokers share. In Kafka the controller hands the blocks out; here
@@ -112,11 +111,12 @@ impl Broker {
             match error {
                 None => {
                     let broker = self.coordinator_of(&key);
+                    let listener = self.config.listener_of(broker);
                     Coordinator::default()
                         .with_key(key)
                         .with_node_id(BrokerId(broker))
-                        .with_host(host(broker))
-                        .with_port(PORT)
+                        .with_host(listener.host.clone())
+                        .with_port(listener.port)
                 }
                 Some(error) => Coordinator::default()
                     .with_key(key)
@@ -130,7 +130,11 @@ impl Broker {
     /// Names every broker and leader, dead or alive: a client finds out by being refused.
     pub(super) fn metadata(&self, request: MetadataRequest) -> MetadataResponse {
         let brokers = self.config.cluster.brokers.iter().map(|id| {
-            MetadataResponseBroker::default().with_node_id(BrokerId(*id)).with_host(host(*id)).with_port(PORT)
+            let listener = self.config.listener_of(*id);
+            MetadataResponseBroker::default()
+                .with_node_id(BrokerId(*id))
+                .with_host(listener.host.clone())
+                .with_port(listener.port)
         });
         let topics = match request.topics {
             None => self.topics.iter().map(|(name, topic)| self.describe(name, topic)).collect(),
@@ -246,8 +250,4 @@ fn apply(spec: &mut TopicSpec, config: &CreatableTopicConfig) -> Option<()> {
         _ => return None,
     }
     Some(())
-}
-
-fn host(broker: i32) -> StrBytes {
-    StrBytes::from_string(format!("kafka-{broker}"))
 }
