@@ -1,34 +1,100 @@
-//! What a leader remembers of the idempotent producers of one partition (KIP-98, KIP-360).
+//! What a replica remembers of the producers of one partition: sequences (KIP-98, KIP-360), open transactions, the last
+//! stable offset, and which batches the transaction coordinator has vouched for (KIP-890).
 //!
-//! Real: `ProducerStateManager`, `ProducerAppendInfo`, `ProducerStateEntry`. The state survives a crash whole, as
-//! if a snapshot had been taken at every append. Seam for transactions: an open transaction's first offset and the
-//! coordinator's epoch belong into [`Entry`].
+//! Called by produce and fetch (leader), by replication (`replay`) and by whoever appends markers. Real:
+//! `ProducerStateManager`, `ProducerAppendInfo`, `ProducerStateEntry`, `VerificationStateEntry`. Fakes snapshots: the state
+//! is made anew from the log by [`ProducerStates::replay`], or kept as a clone. A producer expires by the time of its
+//! append, where that is known, and by its records' timestamps after a replay (in Kafka always by the latter).
 
 use std::collections::{BTreeMap, VecDeque};
 
 use kafka_protocol::ResponseError;
 
 use crate::cluster::TimestampMs;
-use crate::records::BatchHeader;
+use crate::records::{BatchHeader, EndTxnMarker};
+
+mod transactions;
+mod verification;
+
+use transactions::Transactions;
+pub(crate) use verification::Guard;
+use verification::Verifications;
 
 /// Batches of which a repetition is recognised.
 const BATCHES_KEPT: usize = 5;
 
+/// "No coordinator has ended a transaction of this producer here."
+const NO_COORDINATOR_EPOCH: i32 = -1;
+
+#[derive(Clone)]
 struct BatchMetadata {
     first_sequence: i32,
     last_sequence: i32,
     base_offset: i64,
 }
 
+#[derive(Clone)]
 struct Entry {
     epoch: i16,
+    /// Of the current epoch.
     batches: VecDeque<BatchMetadata>,
     last_append: TimestampMs,
+    coordinator_epoch: i32,
+    /// First offset of the transaction under way.
+    open_since: Option<i64>,
 }
 
-#[derive(Default)]
+impl Entry {
+    fn new(epoch: i16, now: TimestampMs) -> Entry {
+        Entry {
+            epoch,
+            batches: VecDeque::with_capacity(BATCHES_KEPT),
+            last_append: now,
+            coordinator_epoch: NO_COORDINATOR_EPOCH,
+            open_since: None,
+        }
+    }
+
+    fn is_expired(&self, now: TimestampMs, expiration_ms: i64) -> bool {
+        self.open_since.is_none() && now - self.last_append > expiration_ms
+    }
+
+    fn base_offset_of(&self, header: &BatchHeader) -> Option<i64> {
+        if header.producer_epoch != self.epoch {
+            return None;
+        }
+        let last_sequence = last_sequence(header);
+        let duplicate = self.batches.iter().find(|batch| {
+            batch.first_sequence == header.base_sequence && batch.last_sequence == last_sequence
+        });
+        duplicate.map(|batch| batch.base_offset)
+    }
+
+    fn begin_epoch(&mut self, epoch: i16) {
+        if self.epoch != epoch {
+            self.batches.clear();
+            self.epoch = epoch;
+        }
+    }
+
+    fn remember(&mut self, header: &BatchHeader, base_offset: i64) {
+        let follows = |last: &BatchMetadata| add_sequence(last.last_sequence, 1) == header.base_sequence;
+        if self.batches.back().is_some_and(|last| !follows(last)) {
+            self.batches.clear();
+        }
+        if self.batches.len() == BATCHES_KEPT {
+            self.batches.pop_front();
+        }
+        let (first_sequence, last_sequence) = (header.base_sequence, last_sequence(header));
+        self.batches.push_back(BatchMetadata { first_sequence, last_sequence, base_offset });
+    }
+}
+
+#[derive(Clone, Default)]
 pub(crate) struct ProducerStates {
     entries: BTreeMap<i64, Entry>,
+    transactions: Transactions,
+    verifications: Verifications,
 }
 
 /// What to do with a batch.
@@ -41,76 +107,193 @@ pub(crate) enum Verdict {
     },
 }
 
+/// A producer as `DescribeProducers` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ActiveProducer {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// -1: none in this epoch.
+    pub last_sequence: i32,
+    pub last_timestamp: TimestampMs,
+    pub coordinator_epoch: i32,
+    /// -1: no transaction is open.
+    pub current_txn_start_offset: i64,
+}
+
 impl ProducerStates {
-    /// Judges a batch. A repetition is found before epoch and sequence are checked; without any state for the
-    /// producer, any first sequence is accepted.
+    /// Judges a batch on its way into the leader's log. A repetition is found before epoch and sequence are checked;
+    /// without any state for the producer, any first sequence is accepted (but see KIP-890 at
+    /// [`ProducerStates::start_verification`]). A batch without a sequence is a coordinator's: only its epoch counts.
     pub fn check(
         &self,
         now: TimestampMs,
         expiration_ms: i64,
         header: &BatchHeader,
+        guard: Guard,
     ) -> Result<Verdict, ResponseError> {
         if header.producer_id < 0 {
             return Ok(Verdict::Append);
         }
         let known =
-            self.entries.get(&header.producer_id).filter(|entry| now - entry.last_append <= expiration_ms);
-        let Some(entry) = known else {
-            return Ok(Verdict::Append);
-        };
-        if header.producer_epoch == entry.epoch {
-            let last_sequence = last_sequence(header);
-            let duplicate = entry.batches.iter().find(|batch| {
-                batch.first_sequence == header.base_sequence && batch.last_sequence == last_sequence
-            });
-            if let Some(batch) = duplicate {
-                return Ok(Verdict::Duplicate { base_offset: batch.base_offset });
-            }
+            self.entries.get(&header.producer_id).filter(|entry| !entry.is_expired(now, expiration_ms));
+        let has_sequence = header.base_sequence >= 0;
+        if has_sequence && let Some(base_offset) = known.and_then(|entry| entry.base_offset_of(header)) {
+            return Ok(Verdict::Duplicate { base_offset });
         }
-        if header.producer_epoch < entry.epoch {
+        if known.is_some_and(|entry| header.producer_epoch < entry.epoch) {
             return Err(ResponseError::InvalidProducerEpoch);
         }
-        let expected = if header.producer_epoch > entry.epoch {
-            0
-        } else {
-            entry.batches.back().map_or(0, |batch| add_sequence(batch.last_sequence, 1))
-        };
-        if header.base_sequence != expected {
+        let is_open = self.is_open(header.producer_id, header.producer_epoch);
+        if header.is_transactional() && !is_open && !self.verifications.accept(header.producer_id, guard) {
+            return Err(ResponseError::InvalidTxnState);
+        }
+        if has_sequence && !self.in_sequence(known, header) {
             return Err(ResponseError::OutOfOrderSequenceNumber);
+        }
+        if !header.is_transactional() && known.is_some_and(|entry| entry.open_since.is_some()) {
+            return Err(ResponseError::InvalidTxnState);
         }
         Ok(Verdict::Append)
     }
 
-    /// Remembers a batch that was appended.
+    fn in_sequence(&self, known: Option<&Entry>, header: &BatchHeader) -> bool {
+        let starts_anew = known.is_none_or(|entry| entry.batches.is_empty());
+        if !self.verifications.allow_sequence(header, starts_anew) {
+            return false;
+        }
+        let Some(entry) = known else { return true };
+        let last = entry.batches.back().filter(|_| entry.epoch == header.producer_epoch);
+        header.base_sequence == last.map_or(0, |batch| add_sequence(batch.last_sequence, 1))
+    }
+
+    /// Before a transactional batch is appended: must the coordinator be asked about this partition? Then the append needs
+    /// the guard that is given here, and `None` says that the transaction is open here already. `adds_partition` for
+    /// clients of transaction.version 2, whose first batch makes the leader add the partition.
+    pub fn start_verification(
+        &mut self,
+        now: TimestampMs,
+        header: &BatchHeader,
+        adds_partition: bool,
+    ) -> Result<Option<Guard>, ResponseError> {
+        let known = self.entries.get(&header.producer_id);
+        if known.is_some_and(|entry| header.producer_epoch < entry.epoch) {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
+        if self.is_open(header.producer_id, header.producer_epoch) {
+            return Ok(None);
+        }
+        Ok(Some(self.verifications.start(now, header, adds_partition)))
+    }
+
+    /// The producer has a transaction under way here, in this epoch.
+    pub fn is_open(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        let entry = self.entries.get(&producer_id);
+        entry.is_some_and(|entry| entry.open_since.is_some() && entry.epoch == producer_epoch)
+    }
+
+    /// Remembers a batch of data that was appended at this offset.
     pub fn appended(&mut self, now: TimestampMs, header: &BatchHeader, base_offset: i64) {
         if header.producer_id < 0 {
             return;
         }
-        let entry = self.entries.entry(header.producer_id).or_insert_with(|| Entry {
-            epoch: header.producer_epoch,
-            batches: VecDeque::with_capacity(BATCHES_KEPT),
-            last_append: now,
-        });
-        let starts_over = entry.epoch != header.producer_epoch
-            || entry
-                .batches
-                .back()
-                .is_some_and(|last| add_sequence(last.last_sequence, 1) != header.base_sequence);
-        if starts_over {
-            entry.batches.clear();
-        }
-        if entry.batches.len() == BATCHES_KEPT {
-            entry.batches.pop_front();
-        }
-        entry.epoch = header.producer_epoch;
+        let entry =
+            self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch, now));
+        entry.begin_epoch(header.producer_epoch);
         entry.last_append = now;
-        let (first_sequence, last_sequence) = (header.base_sequence, last_sequence(header));
-        entry.batches.push_back(BatchMetadata { first_sequence, last_sequence, base_offset });
+        if header.base_sequence >= 0 {
+            entry.remember(header, base_offset);
+        }
+        if !header.is_transactional() {
+            return;
+        }
+        if entry.open_since.is_none() {
+            entry.open_since = Some(base_offset);
+            self.transactions.begin(header.producer_id, base_offset);
+        }
+        self.verifications.clear(header.producer_id);
     }
 
-    /// `producer.id.expiration.ms`.
+    /// Judges a marker on its way into the leader's log.
+    pub fn check_marker(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        marker: EndTxnMarker,
+    ) -> Result<(), ResponseError> {
+        match self.entries.get(&producer_id) {
+            Some(entry) if producer_epoch < entry.epoch => Err(ResponseError::InvalidProducerEpoch),
+            Some(entry) if marker.coordinator_epoch < entry.coordinator_epoch => {
+                Err(ResponseError::TransactionCoordinatorFenced)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers a marker that was appended at this offset: the producer's transaction is over here, if there was one.
+    pub fn ended(&mut self, now: TimestampMs, header: &BatchHeader, marker: EndTxnMarker, offset: i64) {
+        let entry =
+            self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch, now));
+        entry.begin_epoch(header.producer_epoch);
+        entry.last_append = now;
+        entry.coordinator_epoch = marker.coordinator_epoch;
+        if let Some(first_offset) = entry.open_since.take() {
+            self.transactions.end(header.producer_id, first_offset, offset, marker.commit);
+        }
+        self.verifications.end(header.producer_id, header.producer_epoch);
+    }
+
+    /// Takes a batch as it is in the log: after a start, on a follower, or after a truncation (from empty state). `control`
+    /// is what the record of a control batch says.
+    pub fn replay(&mut self, header: &BatchHeader, control: Option<EndTxnMarker>) {
+        match control {
+            Some(marker) => self.ended(header.max_timestamp, header, marker, header.base_offset),
+            None => self.appended(header.max_timestamp, header, header.base_offset),
+        }
+    }
+
+    /// Readers of `read_committed` get what is below. The caller keeps it from falling below the log's start.
+    pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
+        self.transactions
+            .first_unstable(high_watermark)
+            .map_or(high_watermark, |first| first.min(high_watermark))
+    }
+
+    /// First offset of the oldest transaction that is open, or whose marker is not below the high watermark.
+    pub fn first_unstable(&self, high_watermark: i64) -> Option<i64> {
+        self.transactions.first_unstable(high_watermark)
+    }
+
+    /// Markers below are with all in-sync replicas: nobody needs to wait for these transactions any more.
+    pub fn high_watermark_moved(&mut self, high_watermark: i64) {
+        self.transactions.replicated_upto(high_watermark);
+    }
+
+    /// The log lost its beginning.
+    pub fn log_start_moved(&mut self, log_start_offset: i64) {
+        self.transactions.forget_aborted_before(log_start_offset);
+    }
+
+    /// Producer id and first offset of the aborted transactions that a reader of `from..upto` meets.
+    pub fn aborted(&self, from: i64, upto: i64) -> Vec<(i64, i64)> {
+        self.transactions.aborted(from, upto)
+    }
+
+    /// For `DescribeProducers`.
+    pub fn active(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.entries.iter().map(|(producer_id, entry)| ActiveProducer {
+            producer_id: *producer_id,
+            producer_epoch: entry.epoch,
+            last_sequence: entry.batches.back().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp: entry.last_append,
+            coordinator_epoch: entry.coordinator_epoch,
+            current_txn_start_offset: entry.open_since.unwrap_or(-1),
+        })
+    }
+
+    /// `producer.id.expiration.ms`. A producer with an open transaction stays.
     pub fn expire(&mut self, now: TimestampMs, expiration_ms: i64) {
-        self.entries.retain(|_, entry| now - entry.last_append <= expiration_ms);
+        self.entries.retain(|_, entry| !entry.is_expired(now, expiration_ms));
+        self.verifications.expire(now, expiration_ms);
     }
 }
 
@@ -122,3 +305,6 @@ fn last_sequence(header: &BatchHeader) -> i32 {
 pub fn add_sequence(sequence: i32, count: i32) -> i32 {
     sequence.wrapping_add(count) & i32::MAX
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,10 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::TimestampMs;
 
+mod control;
+
+pub use control::EndTxnMarker;
+
 const BASE_OFFSET: usize = 0;
 const BATCH_LENGTH: usize = 8;
 const PARTITION_LEADER_EPOCH: usize = 12;
@@ -162,6 +166,15 @@ pub struct RecordView<'a> {
 
 /// Encodes one batch at offset 0, to be stamped by the leader. `producer: None` is a producer without idempotence.
 pub fn encode_batch(records: &[RecordView<'_>], producer: Option<BatchProducer>) -> Bytes {
+    encode(records, producer, 0)
+}
+
+/// Encodes one batch of a transaction, as [`encode_batch`] does.
+pub fn encode_transactional_batch(records: &[RecordView<'_>], producer: BatchProducer) -> Bytes {
+    encode(records, Some(producer), TRANSACTIONAL)
+}
+
+fn encode(records: &[RecordView<'_>], producer: Option<BatchProducer>, attributes: i16) -> Bytes {
     assert!(!records.is_empty(), "a batch holds at least one record");
     let count = i32::try_from(records.len()).expect("a batch holds fewer than 2^31 records");
     let base_timestamp = records[0].timestamp;
@@ -175,7 +188,7 @@ pub fn encode_batch(records: &[RecordView<'_>], producer: Option<BatchProducer>)
     batch.put_i32(-1); // leader epoch
     batch.put_i8(2);
     batch.put_u32(0); // CRC, filled below
-    batch.put_i16(0); // attributes
+    batch.put_i16(attributes);
     batch.put_i32(count - 1);
     batch.put_i64(base_timestamp);
     batch.put_i64(max_timestamp);

@@ -14,7 +14,7 @@ use kafka_protocol::messages::produce_response::{
 use super::{Broker, Output, ReplyTo};
 use crate::cluster::{CleanupPolicy, TimestampMs, TopicPartition};
 use crate::log::Log;
-use crate::producer_state::{ProducerStates, Verdict};
+use crate::producer_state::{Guard, ProducerStates, Verdict};
 use crate::records::{BatchHeader, decode_batch};
 
 /// A partition led by this broker.
@@ -95,7 +95,7 @@ impl Broker {
             }
         }
         if let Verdict::Duplicate { base_offset } =
-            partition.producers.check(clock, expiration_ms, &header)?
+            partition.producers.check(clock, expiration_ms, &header, Guard::Missing)?
         {
             return Ok(Stored { base_offset, log_append_time: -1 });
         }

@@ -119,3 +119,28 @@ fn a_batch_cut_off_at_the_end_is_left_out() {
     assert_eq!(next_batch(&mut bytes), Some(batch));
     assert_eq!(next_batch(&mut bytes), None);
 }
+
+#[test]
+fn a_marker_is_a_control_batch_that_reads_back_and_that_no_client_may_send() {
+    for commit in [false, true] {
+        let marker = EndTxnMarker { commit, coordinator_epoch: 9 };
+        let batch = marker.encode(5_000, 7, 3);
+        let (header, records) = decode_batch(&batch).expect("a valid batch");
+        assert!(header.is_control() && header.is_transactional());
+        assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (7, 3, -1));
+        assert_eq!(records.iter().map(EndTxnMarker::of).collect::<Vec<_>>(), [Some(marker)]);
+        assert_eq!(BatchHeader::validate(&batch), Err(ResponseError::InvalidRecord));
+        let theirs = RecordBatchDecoder::decode(&mut batch.clone()).expect("a valid batch").records;
+        assert!(theirs[0].control && theirs[0].transactional);
+        assert_eq!(theirs[0].key.as_deref(), Some(&[0, 0, 0, u8::from(commit)][..]));
+        assert_eq!(theirs[0].value.as_deref(), Some(&[0, 0, 0, 0, 0, 9][..]));
+    }
+}
+
+#[test]
+fn a_transactional_batch_says_so() {
+    let record = RecordView { timestamp: 1, key: None, value: Some(b"v"), headers: &[] };
+    let producer = BatchProducer { producer_id: 7, producer_epoch: 3, base_sequence: 11 };
+    let header = BatchHeader::validate(&encode_transactional_batch(&[record], producer)).expect("valid");
+    assert!(header.is_transactional() && !header.is_control());
+}
