@@ -18,6 +18,8 @@ mod producer_state;
 pub mod protocol;
 pub mod records;
 pub mod trouble;
+#[cfg(feature = "tcp")]
+pub mod wire;
 
 pub use broker::{Broker, ConnectionId, CoordinatorMoved, MemberAssignment, Output, move_coordinator};
 pub use cluster::{

@@ -1,8 +1,9 @@
 //! Requests and responses as the brokers of this crate take and give them.
 //!
-//! The payloads are `kafka-protocol`'s own structs, so a real wire can be put in front later. There is no
-//! version negotiation on a call: every kind is spoken as [`SUPPORTED`] says (the highest version's meaning,
-//! e.g. `JoinGroup` answers `MEMBER_ID_REQUIRED`, `Fetch` and `Produce` name topics by name, not by id).
+//! The payloads are `kafka-protocol`'s own structs. There is no version negotiation on a call: every kind is spoken in
+//! the newest meaning (`JoinGroup` answers `MEMBER_ID_REQUIRED`, `FindCoordinator` and `OffsetFetch` name several
+//! groups), and `Fetch` and `Produce` name topics by name, not by id. [`SUPPORTED`] is what clients on a real wire may
+//! speak, which translates.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
@@ -105,37 +106,37 @@ macro_rules! kinds {
 macro_rules! with_every_kind {
     ($macro:ident) => {
         $macro! {
-        Produce: ProduceRequest => ProduceResponse, 8..=9;
-        Fetch: FetchRequest => FetchResponse, 11..=12;
-        ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 5..=6;
-        Metadata: MetadataRequest => MetadataResponse, 8..=9;
-        OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 7..=8;
-        OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 8..=8;
-        FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 4..=4;
-        JoinGroup: JoinGroupRequest => JoinGroupResponse, 5..=7;
-        Heartbeat: HeartbeatRequest => HeartbeatResponse, 3..=4;
-        LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 3..=4;
-        SyncGroup: SyncGroupRequest => SyncGroupResponse, 3..=5;
-        ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=3;
-        CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 5..=5;
-        InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 2..=4;
-        AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 3..=4;
-        AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse, 3..=3;
-        EndTxn: EndTxnRequest => EndTxnResponse, 3..=5;
-        TxnOffsetCommit: TxnOffsetCommitRequest => TxnOffsetCommitResponse, 3..=5;
+        Produce: ProduceRequest => ProduceResponse, 3..=11;
+        Fetch: FetchRequest => FetchResponse, 4..=12;
+        ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 1..=7;
+        Metadata: MetadataRequest => MetadataResponse, 0..=9;
+        OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 2..=9;
+        OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 1..=9;
+        FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 0..=5;
+        JoinGroup: JoinGroupRequest => JoinGroupResponse, 0..=8;
+        Heartbeat: HeartbeatRequest => HeartbeatResponse, 0..=4;
+        LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 0..=5;
+        SyncGroup: SyncGroupRequest => SyncGroupResponse, 0..=5;
+        ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=4;
+        CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 2..=6;
+        InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 0..=5;
+        AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 0..=5;
+        AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse, 0..=4;
+        EndTxn: EndTxnRequest => EndTxnResponse, 0..=5;
+        TxnOffsetCommit: TxnOffsetCommitRequest => TxnOffsetCommitResponse, 0..=5;
         WriteTxnMarkers: WriteTxnMarkersRequest => WriteTxnMarkersResponse, 1..=1;
-        DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, 4..=5;
-        DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse, 2..=2;
-        CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, 2..=3;
-        DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse, 4..=4;
-        IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, 1..=1;
-        OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, 3..=4;
+        DeleteTopics: DeleteTopicsRequest => DeleteTopicsResponse, 1..=6;
+        DeleteRecords: DeleteRecordsRequest => DeleteRecordsResponse, 0..=2;
+        CreatePartitions: CreatePartitionsRequest => CreatePartitionsResponse, 0..=3;
+        DescribeConfigs: DescribeConfigsRequest => DescribeConfigsResponse, 1..=4;
+        IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse, 0..=1;
+        OffsetForLeaderEpoch: OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse, 2..=4;
         DescribeCluster: DescribeClusterRequest => DescribeClusterResponse, 0..=1;
-        DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse, 5..=5;
-        ListGroups: ListGroupsRequest => ListGroupsResponse, 4..=4;
-        DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse, 2..=2;
+        DescribeGroups: DescribeGroupsRequest => DescribeGroupsResponse, 0..=6;
+        ListGroups: ListGroupsRequest => ListGroupsResponse, 0..=5;
+        DeleteGroups: DeleteGroupsRequest => DeleteGroupsResponse, 0..=2;
         OffsetDelete: OffsetDeleteRequest => OffsetDeleteResponse, 0..=0;
-        ElectLeaders: ElectLeadersRequest => ElectLeadersResponse, 2..=2;
+        ElectLeaders: ElectLeadersRequest => ElectLeadersResponse, 0..=2;
         DescribeProducers: DescribeProducersRequest => DescribeProducersResponse, 0..=0;
         DescribeTransactions: DescribeTransactionsRequest => DescribeTransactionsResponse, 0..=0;
         ListTransactions: ListTransactionsRequest => ListTransactionsResponse, 0..=1;

@@ -1,8 +1,10 @@
 //! Record batches of format version 2: reading and patching their header, writing and reading their records.
 //!
 //! `kafka-protocol` has a codec too; this one exists because a broker must look at headers alone and a consumer
-//! must not copy, and because record headers may repeat a key. The tests hold the two against each other. Omits
-//! compression and the older formats. Layout: <https://kafka.apache.org/documentation/#recordbatch>.
+//! must not copy, and because record headers may repeat a key. The tests hold the two against each other. Compressed
+//! batches are understood with the feature `tcp`. Omits the older formats. Layout: <https://kafka.apache.org/documentation/#recordbatch>.
+
+use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
@@ -10,7 +12,13 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::TimestampMs;
 
+mod compression;
 mod control;
+mod inside;
+
+#[cfg(feature = "tcp")]
+pub use compression::compress;
+pub use compression::{Compression, MAX_DECOMPRESSED};
 
 pub use control::EndTxnMarker;
 
@@ -29,7 +37,11 @@ const BASE_SEQUENCE: usize = 53;
 const RECORDS_COUNT: usize = 57;
 const HEADER_SIZE: usize = 61;
 
-const COMPRESSION_MASK: i16 = 0x07;
+/// A length, attributes, two deltas, a key, a value and the count of headers, of a byte each.
+const SMALLEST_RECORD: usize = 7;
+/// A name and a value of no bytes.
+const SMALLEST_HEADER: usize = 2;
+
 const LOG_APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
@@ -68,7 +80,7 @@ impl BatchHeader {
     }
 
     /// Reads the header of a batch as a producer sends it, and checks everything that a broker checks before it
-    /// looks at producer state: one batch, format 2, CRC, no compression, consistent counts.
+    /// looks at producer state: one batch, format 2, CRC, a codec that is understood, as many records as it says.
     pub fn validate(bytes: &[u8]) -> Result<BatchHeader, ResponseError> {
         let header = BatchHeader::read(bytes).ok_or(ResponseError::CorruptMessage)?;
         if bytes[MAGIC] != 2 {
@@ -82,15 +94,22 @@ impl BatchHeader {
         if u32::from_be_bytes(array(bytes, CRC)) != crc32c::crc32c(&bytes[ATTRIBUTES..]) {
             return Err(ResponseError::CorruptMessage);
         }
-        if header.attributes & COMPRESSION_MASK != 0 {
-            return Err(ResponseError::UnsupportedCompressionType);
-        }
+        let compression = Compression::of(header.attributes).filter(|codec| codec.is_understood());
+        let compression = compression.ok_or(ResponseError::UnsupportedCompressionType)?;
         let counts_agree = header.records_count > 0 && header.last_offset_delta == header.records_count - 1;
         let sequence_missing = header.producer_id >= 0 && header.base_sequence < 0;
         if !counts_agree || sequence_missing || header.attributes & CONTROL != 0 {
             return Err(ResponseError::InvalidRecord);
         }
+        let records =
+            inner(compression, &bytes[HEADER_SIZE..]).map_err(|Corrupt| ResponseError::CorruptMessage)?;
+        inside::check(&records, header.records_count).map_err(|Corrupt| ResponseError::InvalidRecord)?;
         Ok(header)
+    }
+
+    /// The codec of the batch's records; `None` if nobody knows it.
+    pub fn compression(&self) -> Option<Compression> {
+        Compression::of(self.attributes)
     }
 
     pub fn is_transactional(&self) -> bool {
@@ -127,6 +146,37 @@ pub fn stamp(
         fill_crc(&mut batch);
     }
     batch.freeze()
+}
+
+/// The records behind a batch's header, as they were before they were compressed.
+fn inner(compression: Compression, bytes: &[u8]) -> Result<Cow<'_, [u8]>, Corrupt> {
+    match compression {
+        Compression::None => Ok(Cow::Borrowed(bytes)),
+        codec => compression::decompress(codec, bytes).map(Cow::Owned),
+    }
+}
+
+/// Whether any of these batches is compressed with zstd, which readers of old versions do not know.
+#[cfg(feature = "tcp")]
+pub(crate) fn has_zstd(batches: &Bytes) -> bool {
+    let mut rest = batches.clone();
+    std::iter::from_fn(|| next_batch(&mut rest)).any(|batch| {
+        BatchHeader::read(&batch).and_then(|header| header.compression()) == Some(Compression::Zstd)
+    })
+}
+
+/// The same batch with its records compressed, as a producer sends it. Panics if it is compressed already.
+#[cfg(feature = "tcp")]
+pub fn compress_batch(batch: &Bytes, codec: Compression) -> Bytes {
+    let attributes = i16::from_be_bytes(array(batch, ATTRIBUTES));
+    assert_eq!(Compression::of(attributes), Some(Compression::None), "a batch is compressed once");
+    let mut out = BytesMut::from(&batch[..HEADER_SIZE]);
+    out.extend_from_slice(&compress(codec, &batch[HEADER_SIZE..]));
+    out[ATTRIBUTES..ATTRIBUTES + 2].copy_from_slice(&(attributes | codec.attribute()).to_be_bytes());
+    let length = i32::try_from(out.len() - BATCH_LENGTH - 4).expect("a batch stays below 2 GiB");
+    out[BATCH_LENGTH..BATCH_LENGTH + 4].copy_from_slice(&length.to_be_bytes());
+    fill_crc(&mut out);
+    out.freeze()
 }
 
 fn fill_crc(batch: &mut [u8]) {
@@ -292,12 +342,16 @@ pub fn next_batch(bytes: &mut Bytes) -> Option<Bytes> {
 /// The records of one batch, each decoded once.
 pub fn decode_batch(batch: &Bytes) -> Result<(BatchHeader, Vec<Record>), Corrupt> {
     let header = BatchHeader::read(batch).ok_or(Corrupt)?;
-    if batch[MAGIC] != 2 || header.attributes & COMPRESSION_MASK != 0 {
+    if batch[MAGIC] != 2 {
         return Err(Corrupt);
     }
-    let mut cursor = Cursor { batch, at: HEADER_SIZE };
-    let mut records =
-        Vec::with_capacity(usize::try_from(header.records_count).map_err(|_| Corrupt)?.min(batch.len()));
+    let inside = match header.compression().ok_or(Corrupt)? {
+        Compression::None => batch.slice(HEADER_SIZE..),
+        codec => Bytes::from(compression::decompress(codec, &batch[HEADER_SIZE..])?),
+    };
+    let count = usize::try_from(header.records_count).map_err(|_| Corrupt)?;
+    let mut cursor = Cursor { batch: &inside, at: 0 };
+    let mut records = Vec::with_capacity(count.min(inside.len() / SMALLEST_RECORD));
     for _ in 0..header.records_count {
         records.push(cursor.record(&header)?);
     }
@@ -312,14 +366,14 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn record(&mut self, header: &BatchHeader) -> Result<Record, Corrupt> {
         let size = usize::try_from(self.varint()?).map_err(|_| Corrupt)?;
-        let end = self.at.checked_add(size).ok_or(Corrupt)?;
+        let end = self.at.checked_add(size).filter(|end| *end <= self.batch.len()).ok_or(Corrupt)?;
         self.at += 1; // attributes, unused
         let timestamp_delta = self.varint()?;
         let offset_delta = self.varint()?;
         let key = self.nullable()?;
         let value = self.nullable()?;
         let count = usize::try_from(self.varint()?).map_err(|_| Corrupt)?;
-        let mut headers = Vec::with_capacity(count.min(size));
+        let mut headers = Vec::with_capacity(count.min(size / SMALLEST_HEADER));
         for _ in 0..count {
             let name = StrBytes::from_utf8(self.nullable()?.ok_or(Corrupt)?).map_err(|_| Corrupt)?;
             headers.push((name, self.nullable()?.unwrap_or_default()));
@@ -369,3 +423,6 @@ impl Cursor<'_> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, feature = "tcp"))]
+mod compressed_tests;
