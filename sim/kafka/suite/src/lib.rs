@@ -1,0 +1,20 @@
+//! What a Kafka must and must not promise, as behaviours that judge a simulated one and a real one alike.
+//!
+//! Each behaviour is a function over a [`Stage`]: raw requests to brokers, clients, and hands that stop brokers; its
+//! number is that of the list of 81 (`shared/kafka.md`). Who can offer a [`Cluster`] runs [`all`] of them: this
+//! crate's own tests on simulated brokers and clients under virtual time, `platform/live/tests/kafka` with librdkafka
+//! on our brokers over TCP and on Apache Kafka. `sim/kafka/README.md` has the table of who shows what.
+
+mod batch;
+mod behaviours;
+mod clients;
+mod cluster;
+mod list;
+mod stage;
+mod topic;
+mod transaction;
+
+pub use clients::{ClientError, Code, Consumer, GroupMetadata, Polled, Producer, Read, Report, ToSend};
+pub use cluster::{BROKERS, Cluster, Power, SETTINGS, Settings};
+pub use list::{Behaviour, all};
+pub use stage::Stage;
