@@ -120,7 +120,7 @@ impl ClusterSpec {
 const OFFSETS_TOPIC_NUM_PARTITIONS: i32 = 50;
 
 /// Java's `String.hashCode`, which Kafka places groups by.
-fn java_hash(text: &str) -> i32 {
+pub(crate) fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 

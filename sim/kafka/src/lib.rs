@@ -18,6 +18,7 @@ mod producer_state;
 pub mod protocol;
 pub mod records;
 pub mod trouble;
+mod txn;
 #[cfg(feature = "tcp")]
 pub mod wire;
 
@@ -31,3 +32,4 @@ pub use kafka_protocol::messages::{ApiKey, GroupId, TopicName};
 pub use kafka_protocol::protocol::StrBytes;
 pub use protocol::{Request, RequestKind, Response, api_named};
 pub use trouble::{Moment, Trouble};
+pub use txn::TransactionConfig;
