@@ -26,6 +26,7 @@ mod end;
 mod init;
 mod markers;
 mod metadata;
+mod questions;
 mod record;
 mod state;
 mod sweep;
@@ -35,6 +36,7 @@ pub use config::TransactionConfig;
 use end::EndAsker;
 use markers::{MarkerSend, Retry};
 use metadata::{Metadata, Transaction};
+pub(crate) use questions::{Answered, Needed, Question, Questions, Refusals, TransactionSupport};
 use state::TransactionVersion;
 
 /// The topic that keeps the state of transactional ids.
