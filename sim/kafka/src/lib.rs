@@ -17,6 +17,8 @@ pub mod partitioner;
 mod producer_state;
 pub mod protocol;
 pub mod records;
+#[cfg(feature = "tcp")]
+pub mod tcp;
 pub mod trouble;
 mod txn;
 #[cfg(feature = "tcp")]

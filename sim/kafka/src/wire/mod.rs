@@ -28,8 +28,6 @@ use frame::RequestHeader;
 pub enum Malformed {
     #[error("the request is cut off")]
     CutOff,
-    #[error("{bytes} bytes follow the request")]
-    LeftOver { bytes: usize },
     #[error("the request has too many elements")]
     TooManyElements,
     #[error("a length is negative")]

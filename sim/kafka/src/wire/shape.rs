@@ -2,7 +2,8 @@
 //!
 //! `kafka-protocol` allocates a list by the length that it reads, before it reads one element: 20 bytes of garbage
 //! would ask for gigabytes. This walk follows the table in [`super::shapes`], allocates nothing, and refuses what is
-//! cut off, what has more elements than [`MAX_ELEMENTS`], and what is left over at the end. What it lets through is
+//! cut off and what has more elements than [`MAX_ELEMENTS`]. Bytes after the request are ignored, as by Kafka:
+//! librdkafka sends some. What it lets through is
 //! decoded in memory proportional to its size. The tests hold the table against the decoder, API by API.
 
 use super::Malformed;
@@ -41,11 +42,10 @@ pub(super) struct Shape {
     pub tags: &'static [(u32, Field)],
 }
 
-/// Refuses the body of a request that is not exactly one value of this shape.
+/// Refuses the body of a request that does not begin with a value of this shape.
 pub(super) fn check(shape: &Shape, version: i16, flexible: bool, body: &[u8]) -> Result<(), Malformed> {
     let mut walk = Walk { rest: body, version, flexible, elements: 0 };
-    walk.row(shape)?;
-    if walk.rest.is_empty() { Ok(()) } else { Err(Malformed::LeftOver { bytes: walk.rest.len() }) }
+    walk.row(shape)
 }
 
 struct Walk<'a> {

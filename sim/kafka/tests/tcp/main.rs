@@ -1,0 +1,6 @@
+//! Brokers on real sockets: raw requests, hostile clients, and brokers that stop, pause and come back.
+
+mod brokers;
+mod hostile;
+mod requests;
+mod world;
