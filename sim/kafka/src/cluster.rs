@@ -117,7 +117,7 @@ impl ClusterSpec {
 }
 
 /// `offsets.topic.num.partitions`.
-const OFFSETS_TOPIC_NUM_PARTITIONS: i32 = 50;
+pub(crate) const OFFSETS_TOPIC_NUM_PARTITIONS: i32 = 50;
 
 /// Java's `String.hashCode`, which Kafka places groups by.
 pub(crate) fn java_hash(text: &str) -> i32 {
@@ -133,9 +133,11 @@ pub struct BrokerConfig {
     pub group_initial_rebalance_delay_ms: i64,
     pub group_min_session_timeout_ms: i32,
     pub group_max_session_timeout_ms: i32,
+    pub group_max_size: i32,
     /// Largest batch accepted, in bytes with its header.
     pub message_max_bytes: i32,
     pub offsets_retention_minutes: i64,
+    pub offsets_retention_check_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub log_retention_check_interval_ms: i64,
     /// `advertised.listeners` of every broker of the cluster, as clients are told them.
@@ -166,8 +168,10 @@ impl BrokerConfig {
             group_initial_rebalance_delay_ms: 3_000,
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 30 * 60 * 1000,
+            group_max_size: i32::MAX,
             message_max_bytes: 1_048_588,
             offsets_retention_minutes: 7 * 24 * 60,
+            offsets_retention_check_interval_ms: 10 * 60 * 1000,
             producer_id_expiration_ms: DAY_MS,
             log_retention_check_interval_ms: 5 * 60 * 1000,
         }

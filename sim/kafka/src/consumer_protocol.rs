@@ -41,14 +41,30 @@ pub(crate) fn assigned_partitions(mut bytes: Bytes) -> Option<Vec<TopicPartition
         return None;
     }
     for _ in 0..topics {
-        let name = usize::from(bytes.try_get_u16().ok()?);
-        if name > bytes.len() {
-            return None;
-        }
-        let topic = TopicName(StrBytes::from_utf8(bytes.split_to(name)).ok()?);
+        let topic = read_topic(&mut bytes)?;
         read_partitions(&mut bytes, &topic, &mut partitions).ok()?;
     }
     Some(partitions)
+}
+
+/// The topics of a `ConsumerProtocolSubscription` of any version; `None` where the bytes are not one.
+pub(crate) fn subscribed_topics(mut bytes: Bytes) -> Option<Vec<TopicName>> {
+    let version = bytes.try_get_i16().ok()?;
+    let count = bytes.try_get_i32().ok()?;
+    if version < 0 || count < 0 {
+        return None;
+    }
+    let mut topics = Vec::new();
+    for _ in 0..count {
+        topics.push(read_topic(&mut bytes)?);
+    }
+    Some(topics)
+}
+
+fn read_topic(bytes: &mut Bytes) -> Option<TopicName> {
+    let name = usize::from(bytes.try_get_u16().ok()?);
+    let name = (name <= bytes.len()).then(|| bytes.split_to(name))?;
+    Some(TopicName(StrBytes::from_utf8(name).ok()?))
 }
 
 fn read_partitions(

@@ -4,6 +4,7 @@
 //! [`Todo`], and the broker calls back with what came of it.
 
 use bytes::Bytes;
+use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Output;
 use crate::protocol::RequestKind;
@@ -30,10 +31,13 @@ pub(crate) struct StateWrite {
 }
 
 /// The transaction of a batch of offsets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateTransaction {
+    pub transactional_id: StrBytes,
     pub producer_id: i64,
     pub producer_epoch: i16,
+    /// The partition becomes part of the transaction by this batch, instead of having to be already (KIP-890).
+    pub is_added: bool,
 }
 
 /// A record of a coordinator's topic. Without a value it is a tombstone.

@@ -113,7 +113,7 @@ macro_rules! with_every_kind {
         OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 2..=9;
         OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 1..=9;
         FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 0..=5;
-        JoinGroup: JoinGroupRequest => JoinGroupResponse, 0..=8;
+        JoinGroup: JoinGroupRequest => JoinGroupResponse, 0..=9;
         Heartbeat: HeartbeatRequest => HeartbeatResponse, 0..=4;
         LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 0..=5;
         SyncGroup: SyncGroupRequest => SyncGroupResponse, 0..=5;

@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Broker, Output};
 use crate::cluster::TimestampMs;
+use crate::coordination::Todo;
 
 /// A coordinator that moved.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,19 +35,21 @@ pub fn move_coordinator(
     if from == to || !is_there(from) || !is_there(to) {
         return None;
     }
-    let mut outputs = Vec::new();
-    let (_, old) = brokers.iter_mut().find(|(_, broker)| broker.config.id == from)?;
-    let handover = old.coordinator.resign(old.config.cluster.offsets_partition_of(group), &mut outputs);
-    brokers.iter_mut().for_each(|(_, broker)| broker.coordinator.learn(handover.partition, to));
+    let (now, old) = brokers.iter_mut().find(|(_, broker)| broker.config.id == from)?;
+    let partition = old.config.cluster.offsets_partition_of(group);
+    let (log, outputs) = old.resign(*now, partition);
+    brokers.iter_mut().for_each(|(_, broker)| broker.learn_leader(partition, to));
     let (now, new) = brokers.iter_mut().find(|(_, broker)| broker.config.id == to)?;
-    new.coordinator.take_over(*now + load_ms, handover);
+    new.take_over(*now, partition, log, *now + load_ms);
     Some(CoordinatorMoved { from, to, outputs })
 }
 
 impl Broker {
     /// The broker that coordinates a group, as `FindCoordinator` tells it.
     pub fn coordinator_of(&self, group: &str) -> i32 {
-        self.coordinator.broker_of(group)
+        let cluster = &self.config.cluster;
+        let moved = self.offsets_topic.leader_of(cluster.offsets_partition_of(group));
+        moved.unwrap_or_else(|| cluster.coordinator_of(group))
     }
 
     /// Groups that are coordinated here, with the client ids of their members.
@@ -57,7 +60,9 @@ impl Broker {
     /// Makes a group rebalance, as when somebody joins it and leaves again: its members hear of it with their next
     /// heartbeats. `GROUP_ID_NOT_FOUND` where the group has no members.
     pub fn rebalance(&mut self, now: TimestampMs, group: &str) -> Result<Vec<Output>, ResponseError> {
-        self.coordinator.force_rebalance(now, &group_id(group))
+        let mut todo = Todo::default();
+        self.coordinator.force_rebalance(now, &group_id(group), &mut todo)?;
+        Ok(self.settle(now, todo))
     }
 
     /// Throws the members of a client out of a group, as an administrator does: they hear `UNKNOWN_MEMBER_ID`.
@@ -67,7 +72,9 @@ impl Broker {
         group: &str,
         client_id: &str,
     ) -> Result<Vec<Output>, ResponseError> {
-        self.coordinator.force_out(now, &group_id(group), client_id)
+        let mut todo = Todo::default();
+        self.coordinator.force_out(now, &group_id(group), client_id, &mut todo)?;
+        Ok(self.settle(now, todo))
     }
 }
 

@@ -23,6 +23,7 @@ mod coordination;
 mod fetch;
 mod foreign;
 mod list_offsets;
+mod offsets_topic;
 mod produce;
 mod redelivery;
 mod retention;
@@ -31,6 +32,7 @@ use admin::ProducerIds;
 pub use coordination::{CoordinatorMoved, move_coordinator};
 use fetch::ParkedFetches;
 pub use list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_TIMESTAMP};
+use offsets_topic::OffsetsTopic;
 use produce::Partition;
 use redelivery::Redeliveries;
 
@@ -90,6 +92,7 @@ pub struct Broker {
     producer_ids: ProducerIds,
     fetches: ParkedFetches,
     coordinator: Coordinator,
+    offsets_topic: OffsetsTopic,
     troubles: Troubles,
     redeliveries: Redeliveries,
     /// How far the broker's clock is ahead of the steady time that waits and sessions count in.
@@ -103,6 +106,7 @@ impl Broker {
         let mut broker = Broker {
             producer_ids: ProducerIds::new(&config),
             coordinator: Coordinator::new(&config),
+            offsets_topic: OffsetsTopic::new(&config),
             topics: BTreeMap::new(),
             leader_epoch: 0,
             fetches: ParkedFetches::default(),
@@ -115,6 +119,7 @@ impl Broker {
         for topic in broker.config.cluster.topics.clone() {
             broker.learn_topic(topic);
         }
+        broker.restart_groups(0);
         broker
     }
 
@@ -123,6 +128,7 @@ impl Broker {
     pub fn set_clock(&mut self, ahead_ms: i64) {
         let forward_ms = ahead_ms - self.clock_ahead_ms;
         self.clock_ahead_ms = ahead_ms;
+        self.coordinator.set_clock(ahead_ms);
         self.next_retention_check = self.next_retention_check.map(|check| check.saturating_sub(forward_ms));
     }
 
@@ -143,7 +149,7 @@ impl Broker {
         request: Request,
     ) -> Vec<Output> {
         let reply = ReplyTo { conn, correlation };
-        self.coordinator.load(now);
+        self.load_groups(now);
         if self.troubles.is_quiet() {
             return self.carry_out(now, reply, request);
         }
@@ -166,24 +172,14 @@ impl Broker {
             RequestKind::CreateTopics(request) => self.create_topics(reply, request),
             RequestKind::InitProducerId(request) => vec![reply.respond(self.init_producer_id(&request))],
             RequestKind::FindCoordinator(request) => vec![reply.respond(self.find_coordinator(request))],
-            RequestKind::JoinGroup(join) => self.coordinator.join(now, reply, join, request.client_id),
-            RequestKind::SyncGroup(request) => self.coordinator.sync(now, reply, request),
-            RequestKind::Heartbeat(request) => self.coordinator.heartbeat(now, reply, &request),
-            RequestKind::LeaveGroup(request) => self.coordinator.leave(now, reply, request),
-            RequestKind::OffsetCommit(request) => {
-                let topics = &self.topics;
-                let exists = |topic: &TopicName, partition: i32| partition_exists(topics, topic, partition);
-                self.coordinator.commit(now, reply, request, exists)
-            }
-            RequestKind::OffsetFetch(request) => vec![reply.respond(self.coordinator.fetch_offsets(request))],
-            _ => vec![Output::Close { conn: reply.conn }],
+            _ => self.coordinate(now, reply, request),
         }
     }
 
     /// Does what is due: call it at [`Broker::next_deadline`]. Too early does nothing, too late does it late.
     pub fn tick(&mut self, now: TimestampMs) -> Vec<Output> {
         let mut outputs = self.expire_fetches(now);
-        self.coordinator.tick(now, &mut outputs);
+        outputs.extend(self.tick_groups(now));
         self.check_retention(now, &mut outputs);
         if !self.troubles.is_quiet() {
             outputs = self.troubles.judge(now, outputs);
@@ -197,6 +193,7 @@ impl Broker {
         let deadlines = [
             self.fetches.next_deadline(),
             self.coordinator.next_deadline(),
+            self.offsets_topic.next_deadline(),
             self.troubles.next_deadline(),
             self.next_retention_check,
         ];
@@ -238,7 +235,7 @@ impl Broker {
     /// sessions that begin now; a new leader epoch and a new block of producer ids. Topics created meanwhile must be
     /// taught again with [`Broker::learn_topic`].
     pub fn restart(&mut self, now: TimestampMs) {
-        self.coordinator.restart(now);
+        self.restart_groups(now);
         self.leader_epoch += 1;
         self.producer_ids.next_block();
     }

@@ -30,8 +30,8 @@ impl Broker {
         }
     }
 
-    /// Deletes segments past `retention.ms`, producer state past `producer.id.expiration.ms`, and the offsets of groups
-    /// empty for `offsets.retention.minutes`. The broker does this by itself in [`Broker::tick`].
+    /// Deletes segments past `retention.ms`, and producer state past `producer.id.expiration.ms`. The broker does this by
+    /// itself in [`Broker::tick`].
     pub fn expire(&mut self, now: TimestampMs) -> Vec<Output> {
         let clock = self.clock(now);
         let mut shortened = Vec::new();
@@ -51,7 +51,6 @@ impl Broker {
             }
         }
         self.next_retention_check = next_expiry.map(|expiry| self.check_after(now, expiry));
-        self.coordinator.expire_offsets(now);
         let mut outputs = Vec::new();
         self.wake_fetches(&shortened, &mut outputs);
         outputs

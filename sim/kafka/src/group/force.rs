@@ -4,12 +4,10 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::protocol::StrBytes;
 
-use super::join::join_error;
-use super::state::{Group, State, answer_join, answer_sync};
-use super::sync::sync_error;
+use super::state::{Group, State};
 use super::{Coordinator, Env};
-use crate::broker::Output;
 use crate::cluster::TimestampMs;
+use crate::coordination::Todo;
 
 impl Coordinator {
     /// All members of a group must join again, as when somebody comes and goes.
@@ -17,9 +15,10 @@ impl Coordinator {
         &mut self,
         now: TimestampMs,
         group_id: &GroupId,
-    ) -> Result<Vec<Output>, ResponseError> {
-        self.force(now, group_id, |group, env| match group.state {
-            State::Empty => Err(ResponseError::GroupIdNotFound),
+        todo: &mut Todo,
+    ) -> Result<(), ResponseError> {
+        self.force(now, group_id, todo, |group, env| match group.state {
+            State::Empty | State::Dead => Err(ResponseError::GroupIdNotFound),
             State::PreparingRebalance => Ok(()),
             State::CompletingRebalance | State::Stable => {
                 group.prepare_rebalance(env);
@@ -34,14 +33,16 @@ impl Coordinator {
         now: TimestampMs,
         group_id: &GroupId,
         client_id: &str,
-    ) -> Result<Vec<Output>, ResponseError> {
-        self.force(now, group_id, |group, env| {
+        todo: &mut Todo,
+    ) -> Result<(), ResponseError> {
+        self.force(now, group_id, todo, |group, env| {
             let theirs = group.members.iter().filter(|(_, member)| member.client_id.as_str() == client_id);
             let theirs: Vec<StrBytes> = theirs.map(|(id, _)| id.clone()).collect();
             if theirs.is_empty() {
                 return Err(ResponseError::UnknownMemberId);
             }
             theirs.iter().for_each(|id| group.throw_out(env, id));
+            group.go_on_without(env);
             Ok(())
         })
     }
@@ -50,31 +51,17 @@ impl Coordinator {
         &mut self,
         now: TimestampMs,
         group_id: &GroupId,
+        todo: &mut Todo,
         deed: impl FnOnce(&mut Group, &mut Env<'_>) -> Result<(), ResponseError>,
-    ) -> Result<Vec<Output>, ResponseError> {
+    ) -> Result<(), ResponseError> {
         self.check_group(group_id)?;
-        if !self.groups.contains_key(group_id) {
-            return Err(ResponseError::GroupIdNotFound);
-        }
-        let mut outputs = Vec::new();
-        self.with_group(now, group_id, &mut outputs, deed)?;
-        Ok(outputs)
+        self.with_group(now, group_id, todo, deed).unwrap_or(Err(ResponseError::GroupIdNotFound))
     }
 
     /// Groups that are coordinated here, with the client ids of their members.
     pub fn groups(&self) -> impl Iterator<Item = (&GroupId, Vec<&str>)> {
-        self.groups
-            .iter()
-            .map(|(id, group)| (id, group.members.values().map(|member| member.client_id.as_str()).collect()))
-    }
-}
-
-impl Group {
-    fn throw_out(&mut self, env: &mut Env<'_>, id: &StrBytes) {
-        if let Some(member) = self.members.get_mut(id) {
-            answer_join(member, env.outputs, join_error(ResponseError::UnknownMemberId, id.clone()));
-            answer_sync(member, env.outputs, sync_error(ResponseError::UnknownMemberId));
-        }
-        self.rebalance_without(env, id);
+        let is_loaded = |group: &Group| self.led.get(&group.partition).is_some_and(|led| !led.is_loading());
+        let groups = self.groups.iter().filter(move |(_, group)| is_loaded(group));
+        groups.map(|(id, group)| (id, group.members.values().map(|m| m.client_id.as_str()).collect()))
     }
 }

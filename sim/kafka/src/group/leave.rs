@@ -1,64 +1,84 @@
-//! `LeaveGroup`: members that go in good order.
+//! `LeaveGroup`: members that go in good order, or are thrown out by an administrator.
+//!
+//! Real: `GroupMetadataManager.classicGroupLeave`.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
 use kafka_protocol::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
 
-use super::state::Group;
+use super::state::{Group, State};
 use super::{Coordinator, Env};
-use crate::broker::{Output, ReplyTo};
+use crate::broker::ReplyTo;
 use crate::cluster::TimestampMs;
+use crate::coordination::Todo;
 use crate::protocol::code;
 
 impl Coordinator {
-    pub fn leave(&mut self, now: TimestampMs, reply: ReplyTo, request: LeaveGroupRequest) -> Vec<Output> {
-        let mut outputs = Vec::new();
-        let response = match self.check_group(&request.group_id) {
-            Err(error) => LeaveGroupResponse::default().with_error_code(error.code()),
-            Ok(()) => {
-                let leaves = |group: &mut Group, env: &mut Env<'_>| {
-                    request.members.into_iter().map(|member| group.leave(env, member)).collect()
-                };
-                let members = self.with_group(now, &request.group_id, &mut outputs, leaves);
-                LeaveGroupResponse::default().with_members(members)
-            }
+    pub(super) fn leave(
+        &mut self,
+        now: TimestampMs,
+        reply: ReplyTo,
+        request: LeaveGroupRequest,
+        todo: &mut Todo,
+    ) {
+        let refused = |error: ResponseError| LeaveGroupResponse::default().with_error_code(error.code());
+        let partition = match self.check_group(&request.group_id) {
+            Ok(partition) => partition,
+            Err(error) => return todo.outputs.push(reply.respond(refused(error))),
         };
-        outputs.push(reply.respond(response));
-        outputs
+        let members = &request.members;
+        let left = self.with_group(now, &request.group_id, todo, |group, env| group.leave(env, members));
+        let unknown = || members.iter().map(|m| gone(m, Err(ResponseError::UnknownMemberId))).collect();
+        let response = match left.unwrap_or_else(|| Ok(unknown())) {
+            Ok(members) => LeaveGroupResponse::default().with_members(members),
+            Err(error) => refused(error),
+        };
+        self.answer(partition, reply, response, todo);
     }
 }
 
+fn gone(identity: &MemberIdentity, outcome: Result<(), ResponseError>) -> MemberResponse {
+    MemberResponse::default()
+        .with_member_id(identity.member_id.clone())
+        .with_group_instance_id(identity.group_instance_id.clone())
+        .with_error_code(code(outcome))
+}
+
 impl Group {
-    fn leave(&mut self, env: &mut Env<'_>, identity: MemberIdentity) -> MemberResponse {
-        let outcome = self.try_leave(env, &identity);
-        MemberResponse::default()
-            .with_member_id(identity.member_id)
-            .with_group_instance_id(identity.group_instance_id)
-            .with_error_code(code(outcome))
+    fn leave(
+        &mut self,
+        env: &mut Env<'_>,
+        identities: &[MemberIdentity],
+    ) -> Result<Vec<MemberResponse>, ResponseError> {
+        self.check_alive()?;
+        let members: Vec<MemberResponse> =
+            identities.iter().map(|identity| gone(identity, self.leave_one(env, identity))).collect();
+        if members.iter().any(|member| member.error_code == 0) {
+            self.go_on_without(env);
+        }
+        Ok(members)
     }
 
-    fn try_leave(&mut self, env: &mut Env<'_>, identity: &MemberIdentity) -> Result<(), ResponseError> {
-        let mut id = identity.member_id.clone();
-        if self.pending.remove(&id).is_some() {
-            self.try_complete_join_if_preparing(env);
-            return Ok(());
+    /// Members are out: the others get a new generation.
+    pub fn go_on_without(&mut self, env: &mut Env<'_>) {
+        match self.state {
+            State::Stable | State::CompletingRebalance => self.prepare_rebalance(env),
+            State::PreparingRebalance => self.try_complete_join(env),
+            State::Empty | State::Dead => {}
         }
-        // An administrator may throw out a static member by its instance id alone.
-        if let (true, Some(instance)) = (id.is_empty(), &identity.group_instance_id) {
-            id = self.static_members.get(instance).cloned().ok_or(ResponseError::UnknownMemberId)?;
+    }
+
+    fn leave_one(&mut self, env: &mut Env<'_>, identity: &MemberIdentity) -> Result<(), ResponseError> {
+        let id = &identity.member_id;
+        let instance = identity.group_instance_id.as_ref();
+        if id.is_empty() {
+            // An administrator may throw out a static member by its instance id alone.
+            let holder = instance.and_then(|instance| self.static_members.get(instance)).cloned();
+            self.throw_out(env, &holder.ok_or(ResponseError::UnknownMemberId)?);
+        } else if self.pending.remove(id).is_none() {
+            self.check_member(id, instance)?;
+            self.throw_out(env, id);
         }
-        self.check_member(&id, identity.group_instance_id.as_ref())?;
-        if let Some(member) = self.members.get_mut(&id) {
-            member.join.take();
-            member.sync.take();
-        }
-        self.rebalance_without(env, &id);
         Ok(())
-    }
-
-    fn try_complete_join_if_preparing(&mut self, env: &mut Env<'_>) {
-        if self.preparing.is_some() {
-            self.try_complete_join(env);
-        }
     }
 }

@@ -10,60 +10,60 @@ use kafka_protocol::messages::join_group_response::{JoinGroupResponse, JoinGroup
 use kafka_protocol::protocol::StrBytes;
 
 use super::Env;
+use super::join::join_error;
 use super::state::{Group, InitialDelay, Preparing, State, answer_join, answer_sync};
+use super::stored::group_record;
 use super::sync::sync_error;
+use super::writes::Then;
 use crate::broker::Output;
 
 impl Group {
     /// Starts collecting members for the next generation.
     pub fn prepare_rebalance(&mut self, env: &mut Env<'_>) {
         if self.state == State::CompletingRebalance {
-            for member in self.members.values_mut() {
-                member.assignment = Bytes::new();
-                answer_sync(member, env.outputs, sync_error(ResponseError::RebalanceInProgress));
-                member.session_deadline = env.now + member.session_timeout_ms;
+            self.refuse_syncs(env, ResponseError::RebalanceInProgress);
+        }
+        self.sync_deadline = None;
+        let rebalance_timeout_ms = self.max_rebalance_timeout_ms();
+        let is_initial = self.state == State::Empty;
+        self.enter(State::PreparingRebalance, env);
+        if is_initial {
+            let delay_ms = env.settings.initial_rebalance_delay_ms;
+            let remaining_ms = (rebalance_timeout_ms - delay_ms).max(0);
+            let initial = Some(InitialDelay { remaining_ms, newcomers: false });
+            self.preparing = Some(Preparing { deadline: env.now + delay_ms, initial });
+        } else {
+            let deadline = env.now + rebalance_timeout_ms;
+            self.preparing = Some(Preparing { deadline, initial: None });
+            if self.have_all_joined() {
+                self.complete_join(env);
             }
         }
-        let rebalance_timeout_ms = self.max_rebalance_timeout_ms();
-        let preparing = if self.state == State::Empty {
-            let delay_ms = env.initial_rebalance_delay_ms;
-            let remaining_ms = (rebalance_timeout_ms - delay_ms).max(0);
-            Preparing {
-                deadline: env.now + delay_ms,
-                initial: Some(InitialDelay { remaining_ms, newcomers: false }),
-            }
-        } else {
-            Preparing { deadline: env.now + rebalance_timeout_ms, initial: None }
-        };
-        self.sync_deadline = None;
-        self.preparing = Some(preparing);
-        self.state = State::PreparingRebalance;
-        self.try_complete_join(env);
     }
 
-    /// Ends the collection if everybody is there. The initial delay is always waited for.
+    /// Somebody joined, or changed: a rebalance begins, or the one under way may end.
+    pub fn rebalance_or_complete(&mut self, env: &mut Env<'_>) {
+        match self.state {
+            State::PreparingRebalance => self.try_complete_join(env),
+            State::Empty | State::CompletingRebalance | State::Stable => self.prepare_rebalance(env),
+            State::Dead => {}
+        }
+    }
+
+    /// Ends the collection if everybody is there. The initial delay is waited for.
     pub fn try_complete_join(&mut self, env: &mut Env<'_>) {
-        let delayed = self.preparing.as_ref().is_none_or(|preparing| preparing.initial.is_some());
-        let all_joined = self.members.values().all(|member| member.join.is_some()) && self.pending.is_empty();
-        if !delayed && all_joined {
+        let prepares = self.state == State::PreparingRebalance && !self.is_initial_rebalance();
+        if prepares && self.have_all_joined() {
             self.complete_join(env);
         }
     }
 
     fn complete_join(&mut self, env: &mut Env<'_>) {
-        let absent = |group: &Group, also_static: bool| -> Vec<StrBytes> {
-            let members = group.members.iter();
-            members
-                .filter(|(_, member)| {
-                    member.join.is_none() && (also_static || member.group_instance_id.is_none())
-                })
-                .map(|(id, _)| id.clone())
-                .collect()
-        };
-        for id in absent(self, false) {
+        let absent = self.members.iter().filter(|(_, m)| m.join.is_none() && m.group_instance_id.is_none());
+        for id in absent.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.remove_member(&id);
         }
-        if !self.members.is_empty() && absent(self, true).len() == self.members.len() {
+        if !self.elect_leader() && !self.members.is_empty() {
             // Only static members are left and none has come back: wait for one, or for its session to end.
             let deadline = env.now + self.max_rebalance_timeout_ms().max(1);
             self.preparing = Some(Preparing { deadline, initial: None });
@@ -75,27 +75,34 @@ impl Group {
             self.become_empty(env);
             return;
         }
-        let leader_joined =
-            self.leader.as_ref().and_then(|id| self.members.get(id)).is_some_and(|m| m.join.is_some());
-        if !leader_joined {
-            self.leader =
-                self.members.iter().find(|(_, member)| member.join.is_some()).map(|(id, _)| id.clone());
-        }
         self.protocol_name = Some(self.select_protocol());
-        self.state = State::CompletingRebalance;
+        self.note_subscriptions();
+        self.enter(State::CompletingRebalance, env);
         self.sync_deadline = Some(env.now + self.max_rebalance_timeout_ms());
         self.answer_joins(env);
     }
 
+    /// The leader must be one of those who joined.
+    fn elect_leader(&mut self) -> bool {
+        let joined = |id: &StrBytes| self.members.get(id).is_some_and(|member| member.join.is_some());
+        if !self.leader.as_ref().is_some_and(joined) {
+            let Some((id, _)) = self.members.iter().find(|(_, member)| member.join.is_some()) else {
+                return false;
+            };
+            self.leader = Some(id.clone());
+        }
+        true
+    }
+
     fn become_empty(&mut self, env: &mut Env<'_>) {
-        self.state = State::Empty;
         self.protocol_name = None;
-        self.protocol_type = None;
         self.leader = None;
-        self.empty_since = env.now;
-        self.write_down();
+        self.note_subscriptions();
+        self.enter(State::Empty, env);
+        env.write(vec![group_record(&self.id, &self.to_stored())], Then::Nothing);
+        env.note_expiry(self.expires_at(env.settings));
         let (group, generation) = (self.id.clone(), self.generation);
-        env.outputs.push(Output::Rebalanced { group, generation, members: Vec::new() });
+        env.push(Output::Rebalanced { group, generation, members: Vec::new() });
     }
 
     fn answer_joins(&mut self, env: &mut Env<'_>) {
@@ -103,20 +110,17 @@ impl Group {
         for id in ids {
             let response = self.joined_response(&id);
             let Some(member) = self.members.get_mut(&id) else { continue };
-            let was_waiting = member.join.is_some();
-            answer_join(member, env.outputs, response);
+            answer_join(member, &mut env.todo.outputs, response);
+            member.renew_session(env.now);
+            member.is_new = false;
             member.synced = false;
-            if was_waiting {
-                member.session_deadline = env.now + member.session_timeout_ms;
-            }
         }
     }
 
     /// The current generation as this member is told it; the leader also gets the members.
     pub fn joined_response(&self, member_id: &StrBytes) -> JoinGroupResponse {
         let protocol = self.protocol_name.clone().unwrap_or_default();
-        let is_leader = self.leader.as_ref() == Some(member_id);
-        let members = self.members.iter().filter(|_| is_leader).map(|(id, member)| {
+        let members = self.members.iter().filter(|_| self.is_leader(member_id)).map(|(id, member)| {
             JoinGroupResponseMember::default()
                 .with_member_id(id.clone())
                 .with_group_instance_id(member.group_instance_id.clone())
@@ -142,7 +146,7 @@ impl Group {
     }
 
     /// Each member votes for the first of its protocols that all support. A tie goes to the first by name.
-    fn select_protocol(&self) -> StrBytes {
+    pub fn select_protocol(&self) -> StrBytes {
         let candidates = self.candidate_protocols();
         let mut votes: BTreeMap<StrBytes, usize> = BTreeMap::new();
         for member in self.members.values() {
@@ -155,6 +159,7 @@ impl Group {
         winner.map(|(name, _)| name).expect("a member is only let in if it shares a protocol with all others")
     }
 
+    /// Takes a member out of the group, without consequences.
     pub fn remove_member(&mut self, id: &StrBytes) {
         let Some(member) = self.members.remove(id) else { return };
         if let Some(instance) = member.group_instance_id
@@ -162,41 +167,64 @@ impl Group {
         {
             self.static_members.remove(&instance);
         }
-        if self.leader.as_ref() == Some(id) {
+        if self.is_leader(id) {
             self.leader = self.members.keys().next().cloned();
         }
     }
 
-    /// A member is out: the others get a new generation.
-    pub fn rebalance_without(&mut self, env: &mut Env<'_>, id: &StrBytes) {
+    /// Takes a member out and tells it so, if it waits to join.
+    pub fn throw_out(&mut self, env: &mut Env<'_>, id: &StrBytes) {
+        if let Some(member) = self.members.get_mut(id) {
+            let unknown = join_error(ResponseError::UnknownMemberId, StrBytes::default());
+            answer_join(member, &mut env.todo.outputs, unknown);
+            answer_sync(member, &mut env.todo.outputs, sync_error(ResponseError::UnknownMemberId));
+        }
         self.remove_member(id);
-        match self.state {
-            State::Empty => {}
-            State::Stable | State::CompletingRebalance => self.prepare_rebalance(env),
-            State::PreparingRebalance => self.try_complete_join(env),
+    }
+
+    /// Members waiting for their assignment get none.
+    pub fn refuse_syncs(&mut self, env: &mut Env<'_>, error: ResponseError) {
+        for member in self.members.values_mut() {
+            member.assignment = Bytes::new();
+            if member.sync.is_some() {
+                answer_sync(member, &mut env.todo.outputs, sync_error(error));
+                member.renew_session(env.now);
+            }
         }
     }
 
     /// Does what is due by `env.now`.
     pub fn expire(&mut self, env: &mut Env<'_>) {
+        self.expire_pending(env);
         let now = env.now;
-        self.pending.retain(|_, deadline| *deadline > now);
         let lost = |group: &Group| {
             let mut members = group.members.iter();
-            members.find(|(_, m)| !m.is_waiting() && m.session_deadline <= now).map(|(id, _)| id.clone())
+            members.find(|(_, m)| m.can_expire() && m.session_deadline <= now).map(|(id, _)| id.clone())
         };
         while let Some(id) = lost(self) {
-            self.rebalance_without(env, &id);
+            self.throw_out(env, &id);
+            match self.state {
+                State::Stable | State::CompletingRebalance => self.prepare_rebalance(env),
+                State::PreparingRebalance if self.have_all_joined() => self.complete_join(env),
+                State::PreparingRebalance | State::Empty | State::Dead => {}
+            }
         }
         if self.sync_deadline.is_some_and(|deadline| deadline <= now) {
             self.sync_deadline = None;
             self.expire_unsynced(env);
         }
-        if self.state == State::PreparingRebalance {
-            self.try_complete_join(env);
-        }
         if self.preparing.as_ref().is_some_and(|preparing| preparing.deadline <= now) {
             self.expire_preparing(env);
+        }
+    }
+
+    /// Whoever was given an id and did not come back with it.
+    fn expire_pending(&mut self, env: &mut Env<'_>) {
+        let (before, now) = (self.pending.len(), env.now);
+        self.pending.retain(|_, deadline| *deadline > now);
+        let fewer = self.pending.len() < before;
+        if fewer && self.state == State::PreparingRebalance && self.have_all_joined() {
+            self.complete_join(env);
         }
     }
 
@@ -206,7 +234,7 @@ impl Group {
             && initial.newcomers
             && initial.remaining_ms > 0
         {
-            let delay_ms = env.initial_rebalance_delay_ms.min(initial.remaining_ms);
+            let delay_ms = env.settings.initial_rebalance_delay_ms.min(initial.remaining_ms);
             initial.remaining_ms -= delay_ms;
             initial.newcomers = false;
             preparing.deadline = env.now + delay_ms;

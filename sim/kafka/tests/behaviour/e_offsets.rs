@@ -122,13 +122,39 @@ fn e49_commits_survive_a_crash() {
     assert_eq!(bench.committed(0), 7);
 }
 
+const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+const CHECK_MS: i64 = 10 * 60 * 1000;
+
+/// From one check to the next, with the broker woken whenever it wants to be.
+fn to_the_next_check(bench: &mut Bench) {
+    bench.pass(CHECK_MS - bench.now.rem_euclid(CHECK_MS));
+}
+
 #[test]
-fn e55_offsets_of_an_empty_group_expire() {
-    const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+fn e55_offsets_of_a_simple_group_expire_at_the_first_check_after_a_week() {
     let mut bench = Bench::new();
     bench.commit("", -1, 0, 7).expect("committed");
-    bench.broker.expire(bench.now + WEEK_MS);
-    assert_eq!(bench.committed(0), 7);
-    bench.broker.expire(bench.now + WEEK_MS + 1);
+    let committed_at = bench.now;
+    bench.pass(WEEK_MS);
+    assert_eq!(bench.committed(0), 7, "nobody has looked yet");
+    to_the_next_check(&mut bench);
+    assert_eq!(bench.committed(0), -1);
+    assert!(bench.now - committed_at < WEEK_MS + CHECK_MS);
+    assert_eq!(bench.broker.next_deadline(), None, "the group is gone too");
+    bench.broker.crash();
+    bench.broker.restart(bench.now);
+    assert_eq!(bench.committed(0), -1, "for good");
+}
+
+#[test]
+fn e55_offsets_of_a_group_expire_a_week_after_its_last_member_has_left() {
+    let mut bench = Bench::new();
+    let members = bench.stable_group(&["a"]);
+    bench.commit(&members[0], 1, 0, 7).expect("committed");
+    bench.pass(SESSION_MS);
+    let empty_since = bench.now;
+    bench.pass(WEEK_MS - 1);
+    to_the_next_check(&mut bench);
+    assert!(bench.now - empty_since >= WEEK_MS);
     assert_eq!(bench.committed(0), -1);
 }

@@ -123,15 +123,3 @@ fn b16_a_repetition_is_recognised_although_its_records_are_deleted() {
     assert_eq!(bench.append(0, idempotent(7, 0, 0, &["a"])), Ok(0));
     assert_eq!(range(&bench), (1, 1));
 }
-
-#[test]
-fn e55_offsets_of_an_empty_group_expire_by_themselves() {
-    const WEEK_MS: i64 = 7 * 24 * HOUR_MS;
-    let mut bench = Bench::new();
-    bench.commit("", -1, 0, 7).expect("committed");
-    bench.pass(WEEK_MS);
-    assert_eq!(bench.committed(0), 7);
-    bench.pass(1);
-    assert_eq!(bench.committed(0), -1);
-    assert_eq!(bench.broker.next_deadline(), None);
-}
