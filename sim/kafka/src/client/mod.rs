@@ -1,4 +1,5 @@
-//! Clients: an idempotent producer and a group consumer, as futures without a runtime.
+//! Clients: a producer and a group consumer, as futures without a runtime. Each behaves as librdkafka's or as Java's,
+//! by its profile.
 //!
 //! Called by the simulator's Kafka adapters on service nodes. They depend on [`Link`] alone. Nothing is spawned: a
 //! client makes progress only while one of its futures is polled, and all its waiting is in the link's calls and
@@ -15,14 +16,23 @@ use crate::cluster::TimestampMs;
 use crate::protocol::{Request, RequestKind, Response};
 
 mod consumer;
+mod coordinator;
+mod error;
+mod group_metadata;
 mod metadata;
 mod producer;
+mod tasks;
 
 pub use consumer::{
     Assignor, AutoOffsetReset, CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent,
     ConsumerRecord,
 };
-pub use producer::{ProduceError, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
+pub use error::{Error, ErrorCode};
+pub use group_metadata::ConsumerGroupMetadata;
+pub use producer::{
+    Acks, DeliveryReport, Draws, MessageStatus, ProduceError, Producer, ProducerConfig, ProducerRecord,
+    Profile, RecordMetadata, Ticket,
+};
 
 /// Why a call has no answer. Only `Refused` says that the broker did not get the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -99,10 +109,33 @@ impl<L: Link + ?Sized> Caller<L> {
         request: impl Into<RequestKind>,
         timeout_ms: i64,
     ) -> Result<R, LinkError> {
-        let request = Request::new(self.client_id.clone(), request);
-        let asked = request.kind.name();
-        let response = self.link.call(broker, request, timeout_ms).await?;
+        let request = request.into();
+        self.call_as(broker, request.highest_version(), request, timeout_ms).await
+    }
+
+    /// One call in this version, answered in kind.
+    async fn call_as<R: TryFrom<Response, Error = Response>>(
+        &self,
+        broker: i32,
+        version: i16,
+        request: impl Into<RequestKind>,
+        timeout_ms: i64,
+    ) -> Result<R, LinkError> {
+        let request = request.into();
+        let asked = request.name();
+        let response = self.exchange(broker, version, request, timeout_ms).await?;
         Ok(R::try_from(response).unwrap_or_else(|other| panic!("{asked} was answered with {other:?}")))
+    }
+
+    async fn exchange(
+        &self,
+        broker: i32,
+        version: i16,
+        kind: RequestKind,
+        timeout_ms: i64,
+    ) -> Result<Response, LinkError> {
+        let request = Request { client_id: self.client_id.clone(), version, kind };
+        self.link.call(broker, request, timeout_ms).await
     }
 }
 

@@ -21,6 +21,9 @@ use crate::troubles::counting;
 const LATENCY_MS: i64 = 1;
 pub const BROKERS: [i32; 3] = [0, 1, 2];
 
+/// Answers a request to a broker in its place, as (broker, request); `None`: the broker answers itself.
+pub type Script = Box<dyn FnMut(i32, &Request) -> Option<Result<Response, LinkError>>>;
+
 enum Event {
     Request { broker: i32, conn: ConnectionId, call: u64, request: Request },
     Answer { call: u64, result: Result<Response, LinkError> },
@@ -43,6 +46,7 @@ pub struct State {
     pub silent: BTreeSet<i32>,
     /// How many answers to requests of this name are still to be lost (as a reset connection).
     pub lose_answers: BTreeMap<&'static str, u32>,
+    pub script: Option<Script>,
     calls: BTreeMap<u64, (Waiting, &'static str)>,
     sleeps: BTreeMap<u64, Waiting>,
     /// Requests sent, by name.
@@ -96,6 +100,7 @@ impl World {
             down: BTreeSet::new(),
             silent: BTreeSet::new(),
             lose_answers: BTreeMap::new(),
+            script: None,
             calls: BTreeMap::new(),
             sleeps: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -219,6 +224,10 @@ impl State {
                 self.schedule(LATENCY_MS, Event::Answer { call, result: Err(LinkError::Refused) });
             }
             Event::Request { broker, conn, call, request } => {
+                let scripted = self.script.as_mut().and_then(|script| script(broker, &request));
+                if let Some(result) = scripted {
+                    return self.schedule(LATENCY_MS, Event::Answer { call, result });
+                }
                 let now = self.now;
                 let outputs =
                     self.brokers.get_mut(&broker).expect("a broker").handle(now, conn, call, request);

@@ -34,7 +34,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             caller.link.sleep_ms(delay_ms).await;
             let coordinator = match known {
                 Some(broker) => Ok(Ok(broker)),
-                None => caller.find_coordinator(&config).await,
+                None => caller.group_coordinator(&config).await,
             };
             let broker = match coordinator {
                 Ok(Ok(broker)) => broker,

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
-use kafka_protocol::messages::find_coordinator_response::FindCoordinatorResponse;
 use kafka_protocol::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use kafka_protocol::messages::join_group_response::JoinGroupResponse;
 use kafka_protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
@@ -23,6 +21,7 @@ use super::fetching::Partition;
 use super::{
     AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Done, Failure, Phase, Slot,
 };
+use crate::client::coordinator::CoordinatorOf;
 use crate::client::metadata::Metadata;
 use crate::client::{Caller, Link, LinkError};
 use crate::cluster::TopicPartition;
@@ -55,16 +54,12 @@ pub(super) fn instance_id(config: &ConsumerConfig) -> Option<StrBytes> {
 
 impl<L: Link + ?Sized> Caller<L> {
     /// The group's coordinator, as any broker sees it.
-    pub(super) async fn find_coordinator(
+    pub(super) async fn group_coordinator(
         &self,
         config: &ConsumerConfig,
     ) -> Result<Result<i32, ResponseError>, LinkError> {
-        let key = StrBytes::from_string(config.group_id.clone());
-        let request = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![key]);
         let (servers, timeout_ms) = (&config.bootstrap_servers, config.request_timeout_ms);
-        let response = self.call_any::<FindCoordinatorResponse>(servers, request, timeout_ms).await?;
-        let found = response.coordinators.first().ok_or(ResponseError::CoordinatorNotAvailable);
-        Ok(found.and_then(|found| check(found.error_code).map(|()| found.node_id.0)))
+        self.find_coordinator(servers, CoordinatorOf::Group, &config.group_id, timeout_ms).await
     }
 }
 
@@ -91,7 +86,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             let looked_up = async {
                 let servers = &config.bootstrap_servers;
                 let metadata = caller.metadata(servers, topics.iter(), config.request_timeout_ms).await?;
-                Ok(Found { metadata, coordinator: caller.find_coordinator(&config).await? })
+                Ok(Found { metadata, coordinator: caller.group_coordinator(&config).await? })
             };
             Done::Found(looked_up.await)
         });

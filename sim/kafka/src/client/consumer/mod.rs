@@ -17,6 +17,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::metadata::Metadata;
+use super::tasks::Tasks;
 use super::{Backoff, Caller, Link, LinkError};
 use crate::cluster::{TopicPartition, topic_name};
 
@@ -27,7 +28,6 @@ mod config;
 mod fetching;
 mod heartbeat;
 mod membership;
-mod tasks;
 
 pub use config::{
     Assignor, AutoOffsetReset, CommitError, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerRecord,
@@ -35,7 +35,6 @@ pub use config::{
 use fetching::{Fetched, Partition, ResetAnswer};
 use heartbeat::HeartbeatAnswer;
 use membership::{Found, Joined, Synced};
-use tasks::{Slot, Tasks};
 
 /// How far the consumer is on its way into the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +48,22 @@ enum Phase {
     Stable,
     /// Fenced for good.
     Fatal,
+}
+
+/// What a task is for. If several have ended, the first in this order is told first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    /// The way into the group: look-up, join, sync, committed offsets.
+    Membership,
+    /// The next heartbeat, with the wait before it.
+    Heartbeat,
+    Commit,
+    /// `ListOffsets` for partitions without a position.
+    Reset,
+    /// Leaders, after a fetch went wrong.
+    Metadata,
+    /// The long poll at a broker.
+    Fetch(i32),
 }
 
 /// A task's end.
@@ -106,7 +121,7 @@ pub struct Consumer<L: Link + ?Sized> {
     reported: BTreeMap<TopicPartition, i64>,
     /// Progress that is being committed.
     reporting: BTreeMap<TopicPartition, i64>,
-    tasks: Tasks<Done>,
+    tasks: Tasks<Slot, Done>,
     events: VecDeque<ConsumerEvent>,
 }
 
@@ -216,7 +231,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         self.shunned.clear();
         self.failing.clear();
         self.forget_reports();
-        self.tasks.cancel_fetches();
+        self.tasks.retain(|slot| !matches!(slot, Slot::Fetch(_)));
         self.tasks.cancel(Slot::Reset);
         self.tasks.cancel(Slot::Metadata);
         if !revoked.is_empty() {

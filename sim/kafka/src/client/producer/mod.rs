@@ -1,32 +1,44 @@
-//! An idempotent producer (KIP-98, KIP-360): `acks=all`, one send at a time.
+//! A producer: records queue by partition and go out in batches, with a report for each of them.
 //!
-//! A send writes one batch per partition in one request per leader, and repeats what has no definite answer with the
-//! same sequence until `delivery.timeout.ms`. It ends when every record has its outcome, so one dead leader holds up
-//! the others' results. Sends are not pipelined: `max.in.flight.requests.per.connection` is 1, `linger.ms` is 0. Omits
-//! acks 0 and 1, transactions, compression, and interceptors.
+//! Nothing is spawned. A producer makes progress while one of its futures is polled: [`Producer::drive`] alongside
+//! whatever the host does, or the call that it waits for ([`Producer::send`], [`Producer::flush`], the transaction calls).
+//! All that is under way is data in the producer, so each of them may be dropped and called again.
+//!
+//! Fakes librdkafka's and Java's producers, as far as their settings say ([`ProducerConfig`]): batching, linger,
+//! pipelining up to `max.in.flight`, retries that reorder unless idempotent, delivery time-outs with unknown outcome,
+//! idempotence with epochs and gaps (KIP-98, KIP-360), transactions of version 1 and 2. Omits compression,
+//! interceptors, throttling and Java's adaptive partitioning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
-use futures::future::join_all;
-use kafka_protocol::ResponseError;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, ProduceResponse};
-use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId, TopicName};
+use kafka_protocol::messages::InitProducerIdResponse;
 
 use super::metadata::Metadata;
-use super::{Backoff, Caller, Link, LinkError};
+use super::tasks::Tasks;
+use super::{Backoff, Caller, Error, ErrorCode, Link, LinkError};
 use crate::cluster::{TimestampMs, TopicPartition};
-use crate::partitioner::partition_for;
-use crate::producer_state::add_sequence;
-use crate::protocol::check;
 use crate::records::BatchProducer;
 
+mod answers;
 mod config;
-mod outbox;
+mod expiry;
+mod identity;
+mod lane;
+mod placing;
+mod report;
+mod sending;
+mod transaction;
 
-pub use config::{ProduceError, ProducerConfig, ProducerRecord, RecordMetadata};
-use outbox::{Batch, Outbox};
+use answers::Answer;
+use config::Resolved;
+pub use config::{Acks, ProducerConfig, Profile};
+use lane::{BatchLimits, Lane};
+use placing::Sticky;
+pub use report::{DeliveryReport, MessageStatus, ProduceError, ProducerRecord, RecordMetadata, Ticket};
+use sending::Flights;
+use transaction::{StepAnswer, Transaction};
 
 /// Producer id and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,284 +61,286 @@ impl Sequence {
     }
 }
 
-/// An idempotent producer.
+/// What a task is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Produce(u64),
+    Metadata,
+    Identity,
+    /// What a transaction's coordinators are asked for.
+    Coordinator,
+    /// The next linger, pause or delivery time-out to end.
+    Timer,
+    /// The time that a call of the host may take.
+    Deadline,
+}
+
+/// A task's end.
+enum Done {
+    Produced { flight: u64, answer: Answer },
+    Metadata(Result<Metadata, LinkError>),
+    Identity(Result<InitProducerIdResponse, LinkError>),
+    Coordinator(Box<StepAnswer>),
+    Timer,
+    Deadline,
+}
+
+/// Numbers for choices that are anybody's: each call gives one, evenly spread or not.
+pub type Draws = Box<dyn FnMut() -> u32>;
+
+/// A producer.
 pub struct Producer<L: Link + ?Sized> {
     caller: Caller<L>,
-    config: ProducerConfig,
+    config: Rc<ProducerConfig>,
+    resolved: Resolved,
+    limits: BatchLimits,
     metadata: Metadata,
+    /// When leaders were last asked for.
+    metadata_at: Option<TimestampMs>,
+    metadata_backoff: Backoff,
+    needs_metadata: bool,
     identity: Option<Identity>,
-    sequences: BTreeMap<TopicPartition, Sequence>,
-    /// Where keyless records of this send go, modulo the partitions of their topic.
-    sticky: i32,
-    /// A send was started and not seen to its end.
-    sending: bool,
+    identity_backoff: Backoff,
+    identity_delay_ms: i64,
+    /// Waits for what is under way to end, then asks for a new producer id.
+    is_draining: bool,
+    lanes: BTreeMap<TopicPartition, Lane>,
+    /// Records whose topic is not known yet, with the time they began to wait.
+    unplaced: Vec<(TimestampMs, Ticket, ProducerRecord)>,
+    sticky: Sticky,
+    flights: Flights,
+    next_ticket: u64,
+    /// Records without a report.
+    queued: usize,
+    reports: VecDeque<DeliveryReport>,
+    /// `linger.ms` is not waited for.
+    is_flushing: bool,
+    /// Tickets of the send under way, or of one that was dropped.
+    sending: Option<Range<u64>>,
+    fatal: Option<Error>,
+    transaction: Option<Transaction>,
+    tasks: Tasks<Slot, Done>,
+    timer_at: Option<TimestampMs>,
 }
 
-/// What came of one partition's batch.
-enum Outcome {
-    Written {
-        base_offset: i64,
-    },
-    /// Not answered, or not definitely, so it may have been written.
-    Unanswered,
-    Failed(ResponseError),
-    /// It never left, or the leader says it may be tried again.
-    TryAgain,
-}
-
-impl<L: Link + ?Sized> Producer<L> {
+impl<L: Link + ?Sized + 'static> Producer<L> {
+    /// # Panics
+    /// If the settings exclude each other; see [`Producer::create`].
     pub fn new(link: Rc<L>, config: ProducerConfig) -> Producer<L> {
-        Producer {
+        Producer::create(link, config).expect("the settings go together")
+    }
+
+    /// Refuses settings that exclude each other. Nothing happens before one of its futures is polled.
+    pub fn create(link: Rc<L>, config: ProducerConfig) -> Result<Producer<L>, Error> {
+        let resolved = config.resolve()?;
+        let backoff = Backoff::new(config.retry_backoff_ms, config.retry_backoff_max_ms);
+        let limits = BatchLimits {
+            batch_size: config.batch_size,
+            batch_num_messages: config.batch_num_messages,
+            delivery_timeout_ms: resolved.delivery_timeout_ms,
+            backoff: backoff.clone(),
+        };
+        Ok(Producer {
             caller: Caller::new(link, &config.client_id),
-            config,
+            transaction: config.transactional_id.as_deref().map(|id| Transaction::new(id, backoff.clone())),
+            config: Rc::new(config),
+            resolved,
+            limits,
             metadata: Metadata::default(),
+            metadata_at: None,
+            metadata_backoff: backoff.clone(),
+            needs_metadata: false,
             identity: None,
-            sequences: BTreeMap::new(),
-            sticky: 0,
-            sending: false,
+            identity_backoff: backoff,
+            identity_delay_ms: 0,
+            is_draining: false,
+            lanes: BTreeMap::new(),
+            unplaced: Vec::new(),
+            sticky: Sticky::counting(),
+            flights: Flights::default(),
+            next_ticket: 0,
+            queued: 0,
+            reports: VecDeque::new(),
+            is_flushing: false,
+            sending: None,
+            fatal: None,
+            tasks: Tasks::new(),
+            timer_at: None,
+        })
+    }
+
+    /// Where partitions for records without a key are drawn from. Without it a counter is.
+    pub fn with_draws(mut self, draws: Draws) -> Producer<L> {
+        self.sticky = Sticky::new(draws);
+        self
+    }
+
+    /// Queues a record. Its report comes later, from [`Producer::next_report`] or [`Producer::take_reports`].
+    pub fn produce(&mut self, record: ProducerRecord) -> Result<Ticket, Error> {
+        if let Some(error) = self.fatal {
+            return Err(error);
+        }
+        if let Some(transaction) = &self.transaction {
+            transaction.may_produce()?;
+        }
+        if self.queued >= self.config.queue_buffering_max_messages {
+            return Err(Error::plain(ErrorCode::QueueFull, "queue.buffering.max.messages are waiting"));
+        }
+        self.is_flushing = false;
+        Ok(self.enqueue(record))
+    }
+
+    fn enqueue(&mut self, record: ProducerRecord) -> Ticket {
+        let (ticket, now) = (Ticket(self.next_ticket), self.now());
+        self.next_ticket += 1;
+        self.queued += 1;
+        if self.metadata.knows(&record.topic) {
+            self.place(now, ticket, record);
+        } else {
+            self.unplaced.push((now, ticket, record));
+        }
+        ticket
+    }
+
+    /// Writes records: one outcome each, in the given order. In the platform's profile, records of a partition after a
+    /// failed one are not sent.
+    ///
+    /// Dropped half-way, its records have an unknown outcome; the next send then begins a new epoch.
+    ///
+    /// # Panics
+    /// If the producer is transactional: records go with [`Producer::produce`] there.
+    pub async fn send(&mut self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata, ProduceError>> {
+        assert!(self.transaction.is_none(), "a transactional producer sends within its transactions");
+        if let Some(dropped) = self.sending.take() {
+            self.forget(&dropped);
+        }
+        let range = self.next_ticket..self.next_ticket + records.len() as u64;
+        self.sending = Some(range.clone());
+        self.sticky.next_send();
+        self.is_flushing = true;
+        let mut outcomes = vec![None; records.len()];
+        let mut missing = records.len();
+        for record in records {
+            self.enqueue(record);
+        }
+        loop {
+            self.advance();
+            self.reports.retain(|report| {
+                let is_ours = range.contains(&report.ticket.0);
+                if is_ours {
+                    outcomes[(report.ticket.0 - range.start) as usize] = Some(report.result);
+                    missing -= 1;
+                }
+                !is_ours
+            });
+            if missing == 0 {
+                break;
+            }
+            self.step().await;
+        }
+        self.sending = None;
+        outcomes.into_iter().map(|outcome| outcome.expect("every record is reported")).collect()
+    }
+
+    /// Keeps going what was queued; never ends. Cancel-safe: race it with whatever else the host waits for.
+    pub async fn drive(&mut self) {
+        loop {
+            self.advance();
+            self.step().await;
         }
     }
 
-    /// Writes records: one outcome each, in the given order. Records of a partition are written in the given order,
-    /// and after the first failure the rest of its partition is not sent.
-    ///
-    /// Dropped half-way, its records have an unknown outcome; the next send then begins a new epoch.
-    pub async fn send(&mut self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata, ProduceError>> {
-        if std::mem::replace(&mut self.sending, true) {
-            self.bump_epoch();
+    /// The next report; waits while there is none, also when nothing is queued. Cancel-safe.
+    pub async fn next_report(&mut self) -> DeliveryReport {
+        loop {
+            self.advance();
+            if let Some(report) = self.reports.pop_front() {
+                return report;
+            }
+            self.step().await;
         }
-        let deadline = self.now() + self.config.delivery_timeout_ms;
-        let mut backoff = Backoff::new(self.config.retry_backoff_ms, self.config.retry_backoff_max_ms);
-        let topics: BTreeSet<TopicName> = records.iter().map(|record| record.topic.clone()).collect();
-        let mut refresh = topics.iter().any(|topic| !self.metadata.knows(topic));
-        while refresh && !self.refresh_metadata(&topics).await && self.pause(&mut backoff, deadline).await {}
+    }
 
-        self.sticky = self.sticky.wrapping_add(1) & i32::MAX;
-        let placed = records.iter().map(|record| self.partition_of(record)).collect();
-        let mut outbox = Outbox::new(records, placed, self.config.batch_size);
-        backoff.reset();
-        refresh = false;
-        while !outbox.is_done() {
-            if refresh {
-                self.refresh_metadata(&topics).await;
+    /// The reports that are there.
+    pub fn take_reports(&mut self) -> Vec<DeliveryReport> {
+        self.reports.drain(..).collect()
+    }
+
+    /// Records without a report.
+    pub fn in_queue(&self) -> usize {
+        self.queued
+    }
+
+    /// The error after which this producer is of no more use.
+    pub fn fatal_error(&self) -> Option<Error> {
+        self.fatal
+    }
+
+    /// Waits until everything queued is reported, without `linger.ms`.
+    pub async fn flush(&mut self, timeout_ms: i64) -> Result<(), Error> {
+        self.is_flushing = true;
+        let done = self.run_until(timeout_ms, |producer| producer.queued == 0).await;
+        if done { Ok(()) } else { Err(Error::retriable(ErrorCode::TimedOut, "records are still queued")) }
+    }
+
+    /// True once `is_done`, false if the time is up first.
+    async fn run_until(&mut self, timeout_ms: i64, is_done: impl Fn(&Producer<L>) -> bool) -> bool {
+        let deadline = self.now().saturating_add(timeout_ms);
+        self.tasks.cancel(Slot::Deadline);
+        loop {
+            self.advance();
+            if is_done(self) {
+                self.tasks.cancel(Slot::Deadline);
+                return true;
             }
-            refresh = self.round(&mut outbox, deadline).await;
-            if refresh && !self.pause(&mut backoff, deadline).await {
-                break;
+            if self.now() >= deadline {
+                return false;
             }
+            if !self.tasks.is_running(Slot::Deadline) {
+                let (caller, ms) = (self.caller.clone(), deadline - self.now());
+                self.tasks.start(Slot::Deadline, async move {
+                    caller.link.sleep_ms(ms).await;
+                    Done::Deadline
+                });
+            }
+            self.step().await;
         }
-        if outbox.time_out() {
-            self.bump_epoch();
-        }
-        self.sending = false;
-        outbox.into_outcomes()
     }
 
     fn now(&self) -> TimestampMs {
         self.caller.link.now_ms()
     }
 
-    /// Waits before the next attempt; false if there is no time for one.
-    async fn pause(&self, backoff: &mut Backoff, deadline: TimestampMs) -> bool {
-        let delay_ms = backoff.next();
-        if self.now() + delay_ms >= deadline {
-            return false;
-        }
-        self.caller.link.sleep_ms(delay_ms).await;
-        true
+    /// Starts everything that can be started.
+    fn advance(&mut self) {
+        let now = self.now();
+        self.expire(now);
+        self.advance_transaction();
+        self.keep_identity();
+        self.send_ready(now);
+        self.keep_metadata(now);
+        self.keep_timer(now);
     }
 
-    /// True if all topics are known now.
-    async fn refresh_metadata(&mut self, topics: &BTreeSet<TopicName>) -> bool {
-        let servers = &self.config.bootstrap_servers;
-        if let Ok(metadata) = self.caller.metadata(servers, topics, self.config.request_timeout_ms).await {
-            self.metadata.merge(metadata);
-        }
-        topics.iter().all(|topic| self.metadata.knows(topic))
+    /// Waits for something under way to end.
+    async fn step(&mut self) {
+        let done = self.tasks.next().await;
+        self.conclude(done);
     }
 
-    fn partition_of(&self, record: &ProducerRecord) -> Result<TopicPartition, ProduceError> {
-        let unknown = ProduceError::Refused(ResponseError::UnknownTopicOrPartition);
-        let partitions = self.metadata.partitions(&record.topic);
-        let partition = match (record.partition, &record.key) {
-            _ if partitions == 0 => return Err(ProduceError::TimedOut),
-            (Some(partition), _) if (0..partitions).contains(&partition) => partition,
-            (Some(_), _) => return Err(unknown),
-            (None, Some(key)) => partition_for(key, partitions),
-            (None, None) => self.sticky % partitions,
-        };
-        Ok(TopicPartition { topic: record.topic.clone(), partition })
-    }
-
-    /// Sends the first batch of every partition once. True if something has to be tried again.
-    async fn round(&mut self, outbox: &mut Outbox, deadline: TimestampMs) -> bool {
-        let timeout_ms = self.config.request_timeout_ms.min(deadline - self.now());
-        if timeout_ms <= 0 {
-            return true;
-        }
-        let Some(identity) = self.identity(timeout_ms).await else { return true };
-        let mut by_leader: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
-        let mut retry = false;
-        for partition in outbox.waiting() {
-            match self.metadata.leader(&partition) {
-                Some(leader) => by_leader.entry(leader).or_default().push(partition),
-                None => retry = true,
-            }
-        }
-        let mut requests = Vec::with_capacity(by_leader.len());
-        for (leader, partitions) in by_leader {
-            requests.push((leader, self.request(identity, outbox, &partitions), partitions));
-        }
-        let caller = &self.caller;
-        let calls = requests.into_iter().map(|(leader, request, partitions)| async move {
-            (caller.call::<ProduceResponse>(leader, request, timeout_ms).await, partitions)
-        });
-        for (answer, partitions) in join_all(calls).await {
-            for partition in partitions {
-                let outcome = outcome_of(&answer, &partition);
-                retry |= self.conclude(outbox, &partition, outcome);
-            }
-        }
-        retry
-    }
-
-    fn request(
-        &mut self,
-        identity: Identity,
-        outbox: &mut Outbox,
-        partitions: &[TopicPartition],
-    ) -> ProduceRequest {
-        let mut topics: Vec<TopicProduceData> = Vec::new();
-        for partition in partitions {
-            let sequence = self.sequence(identity, partition);
-            let batch = outbox.encode_first(partition, sequence);
-            let data =
-                PartitionProduceData::default().with_index(partition.partition).with_records(Some(batch));
-            match topics.last_mut() {
-                Some(topic) if topic.name == partition.topic => topic.partition_data.push(data),
-                _ => topics.push(
-                    TopicProduceData::default()
-                        .with_name(partition.topic.clone())
-                        .with_partition_data(vec![data]),
-                ),
-            }
-        }
-        let timeout_ms = i32::try_from(self.config.request_timeout_ms).unwrap_or(i32::MAX);
-        ProduceRequest::default().with_acks(-1).with_timeout_ms(timeout_ms).with_topic_data(topics)
-    }
-
-    /// Where a batch of this partition continues: a new identity starts at 0.
-    fn sequence(&mut self, identity: Identity, partition: &TopicPartition) -> BatchProducer {
-        let fresh = Sequence { identity, next: 0 };
-        let sequence = self.sequences.entry(partition.clone()).or_insert(Sequence { identity, next: 0 });
-        if sequence.identity != identity {
-            *sequence = fresh;
-        }
-        sequence.producer()
-    }
-
-    /// Books one partition's outcome. True if it has to be tried again.
-    fn conclude(&mut self, outbox: &mut Outbox, partition: &TopicPartition, outcome: Outcome) -> bool {
-        let first = outbox.first(partition);
-        match outcome {
-            Outcome::Written { base_offset } => {
-                self.advance_sequence(partition, first);
-                outbox.written(partition, base_offset);
-                false
-            }
-            Outcome::Unanswered => {
-                first.maybe_written = true;
-                true
-            }
-            Outcome::TryAgain => true,
-            Outcome::Failed(error) if first.maybe_written || error == ResponseError::UnknownServerError => {
-                outbox.failed(partition, ProduceError::Unknown);
-                self.bump_epoch();
-                false
-            }
-            Outcome::Failed(ResponseError::MessageTooLarge) if first.len() > 1 => {
-                outbox.split_first(partition);
-                false
-            }
-            Outcome::Failed(
-                ResponseError::OutOfOrderSequenceNumber
-                | ResponseError::UnknownProducerId
-                | ResponseError::InvalidProducerEpoch,
-            ) => {
-                // The leader knows us otherwise than we do, and has not taken this batch: start over (KIP-360).
-                first.start_over();
-                self.bump_epoch();
-                true
-            }
-            Outcome::Failed(error) => {
-                outbox.failed(partition, ProduceError::Refused(error));
-                false
-            }
+    fn conclude(&mut self, done: Done) {
+        match done {
+            Done::Produced { flight, answer } => self.landed(flight, &answer),
+            Done::Metadata(result) => self.leaders_answered(result),
+            Done::Identity(result) => self.identity_answered(result),
+            Done::Coordinator(answer) => self.coordinator_answered(*answer),
+            Done::Timer => self.timer_at = None,
+            Done::Deadline => {}
         }
     }
 
-    fn advance_sequence(&mut self, partition: &TopicPartition, batch: &Batch) {
-        let count = i32::try_from(batch.len()).expect("a batch holds fewer than 2^31 records");
-        // A batch that began under an older identity says nothing of where the current one is.
-        if let Some(sequence) = self.sequences.get_mut(partition)
-            && batch.producer() == Some(sequence.producer())
-        {
-            sequence.next = add_sequence(sequence.next, count);
-        }
-    }
-
-    /// The producer's id, asked for when there is none.
-    async fn identity(&mut self, timeout_ms: i64) -> Option<Identity> {
-        if self.identity.is_none() {
-            let request = InitProducerIdRequest::default()
-                .with_transactional_id(None)
-                .with_transaction_timeout_ms(i32::MAX)
-                .with_producer_id(ProducerId(-1))
-                .with_producer_epoch(-1);
-            let servers = &self.config.bootstrap_servers;
-            let answer = self.caller.call_any::<InitProducerIdResponse>(servers, request, timeout_ms).await;
-            if let Ok(response) = answer
-                && response.error_code == 0
-            {
-                let (producer_id, producer_epoch) = (response.producer_id.0, response.producer_epoch);
-                self.identity = Some(Identity { producer_id, producer_epoch });
-            }
-        }
-        self.identity
-    }
-
-    /// After an unknown outcome: leaders refuse what is still under way from the old epoch once they saw the new.
-    fn bump_epoch(&mut self) {
-        self.identity = self.identity.and_then(|identity| {
-            let producer_epoch = identity.producer_epoch.checked_add(1)?;
-            Some(Identity { producer_epoch, ..identity })
-        });
-    }
-}
-
-fn outcome_of(answer: &Result<ProduceResponse, LinkError>, partition: &TopicPartition) -> Outcome {
-    let response = match answer {
-        Ok(response) => response,
-        Err(LinkError::Refused) => return Outcome::TryAgain,
-        Err(LinkError::Reset | LinkError::TimedOut) => return Outcome::Unanswered,
-    };
-    let is_ours = |response: &&PartitionProduceResponse| response.index == partition.partition;
-    let topic = response.responses.iter().find(|topic| topic.name == partition.topic);
-    let Some(found) = topic.and_then(|topic| topic.partition_responses.iter().find(is_ours)) else {
-        return Outcome::Unanswered;
-    };
-    match check(found.error_code) {
-        Ok(()) => Outcome::Written { base_offset: found.base_offset },
-        Err(ResponseError::DuplicateSequenceNumber) => Outcome::Written { base_offset: -1 },
-        // A leader says these also of what it has appended: that it stepped down while replicas were waited for, say.
-        Err(
-            ResponseError::RequestTimedOut
-            | ResponseError::NotEnoughReplicasAfterAppend
-            | ResponseError::NotLeaderOrFollower
-            | ResponseError::KafkaStorageError
-            | ResponseError::NetworkException,
-        ) => Outcome::Unanswered,
-        Err(error) if error.is_retriable() => Outcome::TryAgain,
-        Err(error) => Outcome::Failed(error),
+    fn tell(&mut self, reports: Vec<DeliveryReport>) {
+        self.queued -= reports.len();
+        self.reports.extend(reports);
     }
 }

@@ -1,4 +1,4 @@
-//! The calls and sleeps a consumer has under way: one per slot, owned by the consumer, so that a dropped poll loses
+//! The calls and sleeps a client has under way: one per slot, owned by the client, so that a dropped poll loses
 //! nothing. Polled by hand, since there are a handful and slots must be droppable by name.
 
 use std::collections::BTreeMap;
@@ -7,41 +7,26 @@ use std::task::Poll;
 
 use futures::future::LocalBoxFuture;
 
-/// What a task is for. If several have ended, the first in this order is told first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Slot {
-    /// The way into the group: look-up, join, sync, committed offsets.
-    Membership,
-    /// The next heartbeat, with the wait before it.
-    Heartbeat,
-    Commit,
-    /// `ListOffsets` for partitions without a position.
-    Reset,
-    /// Leaders, after a fetch went wrong.
-    Metadata,
-    /// The long poll at a broker.
-    Fetch(i32),
+/// Tasks by slot. If several have ended, the first in the order of slots is told first.
+pub(super) struct Tasks<S, D> {
+    running: BTreeMap<S, LocalBoxFuture<'static, D>>,
 }
 
-pub(super) struct Tasks<D> {
-    running: BTreeMap<Slot, LocalBoxFuture<'static, D>>,
-}
-
-impl<D> Tasks<D> {
-    pub fn new() -> Tasks<D> {
+impl<S: Copy + Ord, D> Tasks<S, D> {
+    pub fn new() -> Tasks<S, D> {
         Tasks { running: BTreeMap::new() }
     }
 
-    pub fn is_running(&self, slot: Slot) -> bool {
+    pub fn is_running(&self, slot: S) -> bool {
         self.running.contains_key(&slot)
     }
 
     /// Takes the place of what is running in the slot.
-    pub fn start(&mut self, slot: Slot, task: impl Future<Output = D> + 'static) {
+    pub fn start(&mut self, slot: S, task: impl Future<Output = D> + 'static) {
         self.running.insert(slot, Box::pin(task));
     }
 
-    pub fn cancel(&mut self, slot: Slot) {
+    pub fn cancel(&mut self, slot: S) {
         self.running.remove(&slot);
     }
 
@@ -49,8 +34,9 @@ impl<D> Tasks<D> {
         self.running.clear();
     }
 
-    pub fn cancel_fetches(&mut self) {
-        self.running.retain(|slot, _| !matches!(slot, Slot::Fetch(_)));
+    /// Drops the tasks whose slots do not pass.
+    pub fn retain(&mut self, keep: impl Fn(&S) -> bool) {
+        self.running.retain(|slot, _| keep(slot));
     }
 
     /// The next task that ends; never, if none is running.
