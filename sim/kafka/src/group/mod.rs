@@ -32,6 +32,8 @@ mod state;
 mod static_members;
 mod stored;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod writes;
 
