@@ -122,13 +122,22 @@ impl LogConsumer for SimConsumer {
     async fn poll(&mut self) -> LogEvent {
         loop {
             match self.0.poll().await {
-                ConsumerEvent::Assigned(partitions) => return LogEvent::Assigned(names(&partitions)),
-                ConsumerEvent::Revoked(partitions) => return LogEvent::Revoked(names(&partitions)),
+                ConsumerEvent::Assigned(partitions) | ConsumerEvent::IncrementallyAssigned(partitions) => {
+                    return LogEvent::Assigned(names(&partitions));
+                }
+                ConsumerEvent::Revoked(partitions)
+                | ConsumerEvent::Lost(partitions)
+                | ConsumerEvent::IncrementallyRevoked(partitions) => {
+                    return LogEvent::Revoked(names(&partitions));
+                }
                 ConsumerEvent::Records { topic, partition, records } => {
                     let records = records.into_iter().map(log_record).collect();
                     return LogEvent::Records { topic: topic.to_string(), partition, records };
                 }
-                ConsumerEvent::Error(ConsumerError::OffsetOutOfRange { partition, offset }) => {
+                ConsumerEvent::Error(
+                    ConsumerError::OffsetOutOfRange { partition, offset }
+                    | ConsumerError::LogTruncation { partition, offset, .. },
+                ) => {
                     let (topic, partition) = name(&partition);
                     return LogEvent::OutOfRange { topic, partition, position: offset };
                 }

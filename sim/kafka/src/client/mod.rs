@@ -21,18 +21,20 @@ mod error;
 mod group_metadata;
 mod metadata;
 mod producer;
+mod profile;
 mod tasks;
 
 pub use consumer::{
     Assignor, AutoOffsetReset, CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent,
-    ConsumerRecord,
+    ConsumerRecord, IsolationLevel,
 };
 pub use error::{Error, ErrorCode};
 pub use group_metadata::ConsumerGroupMetadata;
 pub use producer::{
     Acks, DeliveryReport, Draws, MessageStatus, ProduceError, Producer, ProducerConfig, ProducerRecord,
-    Profile, RecordMetadata, Ticket,
+    RecordMetadata, Ticket,
 };
+pub use profile::Profile;
 
 /// Why a call has no answer. Only `Refused` says that the broker did not get the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

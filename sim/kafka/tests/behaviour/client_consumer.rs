@@ -150,7 +150,10 @@ fn e45_a_consumer_that_joins_takes_its_share_and_the_other_is_told_first() {
 pub fn kind(event: &ConsumerEvent) -> &'static str {
     match event {
         ConsumerEvent::Assigned(_) => "assigned",
-        ConsumerEvent::Revoked(_) => "revoked",
+        // Given up or lost: gone.
+        ConsumerEvent::Revoked(_) | ConsumerEvent::Lost(_) => "revoked",
+        ConsumerEvent::IncrementallyAssigned(_) => "assigned some",
+        ConsumerEvent::IncrementallyRevoked(_) => "revoked some",
         ConsumerEvent::Records { .. } => "records",
         ConsumerEvent::Error(_) => "error",
     }
@@ -339,9 +342,9 @@ fn paused_partitions_are_silent_and_resumed_ones_go_on_where_they_were() {
 fn a_consumer_that_leaves_hands_over_at_once() {
     let mut world = world();
     let mut config_b = config("b");
-    config_b.partition_assignment_strategy = Assignor::RoundRobin;
+    config_b.partition_assignment_strategy = vec![Assignor::RoundRobin];
     let mut config_a = config("a");
-    config_a.partition_assignment_strategy = Assignor::RoundRobin;
+    config_a.partition_assignment_strategy = vec![Assignor::RoundRobin];
     let link = world.link();
     world.spawn(async move {
         use futures::FutureExt;

@@ -10,8 +10,8 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::offset_commit_response::OffsetCommitResponse;
 
 use super::membership::{group_id, instance_id};
-use super::{CommitError, Consumer, Done, Phase, Slot};
-use crate::client::Link;
+use super::{CommitError, Consumer, Done, Failure, Phase, Slot};
+use crate::client::{Link, LinkError};
 use crate::cluster::TopicPartition;
 use crate::protocol::check;
 
@@ -21,6 +21,20 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         let result = self.commit_task(offsets)?.await;
         self.judge_commit(result);
         result
+    }
+
+    /// Where the group has come to in these partitions; `None` where nothing was committed. Heartbeats rest meanwhile.
+    pub async fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Option<i64>>, CommitError> {
+        let coordinator = self.coordinator.ok_or(CommitError::NotAMember)?;
+        let found = self.caller.committed(&self.config, coordinator, partitions).await;
+        let found = found.map_err(|failure| match failure {
+            Failure::Broker(error) => CommitError::Refused(error),
+            Failure::Unanswered => CommitError::Unknown(LinkError::TimedOut),
+        })?;
+        Ok(found.into_iter().map(|(name, (offset, _))| (name, Some(offset).filter(|o| *o >= 0))).collect())
     }
 
     /// Notes how far the host is, for whoever watches the group: committed with a later heartbeat, or when leaving,
@@ -46,6 +60,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     pub(super) async fn commit_last_reports(&mut self) {
         let mut offsets = std::mem::take(&mut self.reporting);
         offsets.append(&mut self.reported);
+        self.poll_begins();
+        offsets.append(&mut self.auto_commit.committing);
+        offsets.append(&mut self.auto_commit.stored);
         let offsets: Vec<(TopicPartition, i64)> = offsets.into_iter().collect();
         if !offsets.is_empty()
             && let Ok(task) = self.commit_task(&offsets)
@@ -76,16 +93,18 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         }
     }
 
-    fn commit_task(
+    pub(super) fn commit_task(
         &self,
         offsets: &[(TopicPartition, i64)],
     ) -> Result<impl Future<Output = Result<(), CommitError>> + 'static + use<L>, CommitError> {
         let coordinator = self.coordinator.filter(|_| self.generation >= 0).ok_or(CommitError::NotAMember)?;
         let mut topics: BTreeMap<&TopicName, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for (partition, offset) in offsets {
+            let state = self.partitions.get(partition).filter(|state| state.fetch_offset() == Some(*offset));
             let wanted = OffsetCommitRequestPartition::default()
                 .with_partition_index(partition.partition)
-                .with_committed_offset(*offset);
+                .with_committed_offset(*offset)
+                .with_committed_leader_epoch(state.map_or(-1, |state| state.epoch));
             topics.entry(&partition.topic).or_default().push(wanted);
         }
         let topics = topics.into_iter().map(|(name, partitions)| {
@@ -108,9 +127,18 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     }
 
     pub(super) fn commit_answered(&mut self, result: Result<(), CommitError>) {
+        self.waits_for_commit = false;
+        let committing = std::mem::take(&mut self.auto_commit.committing);
         match result {
             Ok(()) => self.reporting.clear(),
-            Err(_) => self.report_again(),
+            Err(_) => {
+                self.report_again();
+                for (partition, offset) in committing {
+                    if self.partitions.contains_key(&partition) {
+                        self.auto_commit.stored.entry(partition).or_insert(offset);
+                    }
+                }
+            }
         }
         self.judge_commit(result);
     }

@@ -1,88 +1,25 @@
-//! Reading: one long poll per leader of an assigned partition, resets, leaders that moved, and delivery.
+//! Reading: one long poll per leader of an assigned partition, leaders that moved, and delivery.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::BrokerId;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use kafka_protocol::messages::fetch_request::FetchRequest;
 use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
-use kafka_protocol::messages::list_offsets_request::{
-    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
-};
-use kafka_protocol::messages::list_offsets_response::ListOffsetsResponse;
 
-use super::{
-    AutoOffsetReset, Consumer, ConsumerError, ConsumerEvent, ConsumerRecord, Done, Failure, Phase, Slot,
-};
-use crate::broker::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP};
+use super::session::{Session, Wanted};
+use super::{AutoOffsetReset, Consumer, ConsumerError, ConsumerEvent, Done, IsolationLevel, Phase, Slot};
 use crate::client::metadata::Metadata;
 use crate::client::{Link, LinkError};
 use crate::cluster::TopicPartition;
 use crate::protocol::check;
-use crate::records::{Corrupt, decode_batch, next_batch};
-
-/// What a consumer knows of an assigned partition.
-#[derive(Default)]
-pub(super) struct Partition {
-    /// The next record to deliver. `None`: waits for a reset, or for the host to seek.
-    pub position: Option<i64>,
-    pub paused: bool,
-    pub needs_reset: bool,
-    /// Looked up once per metadata: looking for work is done at every step.
-    leader: Option<i32>,
-    /// Fetched and not delivered.
-    buffer: VecDeque<ConsumerRecord>,
-    /// The position once the buffer is empty: past offsets that have no record.
-    after_buffer: i64,
-}
-
-impl Partition {
-    pub fn seek(&mut self, offset: i64) {
-        self.position = Some(offset);
-        self.needs_reset = false;
-        self.buffer.clear();
-    }
-
-    /// Takes over what a fetch brought for the current position.
-    fn fill(&mut self, from: i64, mut bytes: Bytes) -> Result<(), Corrupt> {
-        let mut next = from;
-        while let Some(batch) = next_batch(&mut bytes) {
-            let (header, records) = decode_batch(&batch)?;
-            if !header.is_control() {
-                self.buffer.extend(records.into_iter().filter(|record| record.offset >= from));
-            }
-            next = header.last_offset() + 1;
-        }
-        self.after_buffer = next;
-        if self.buffer.is_empty() {
-            self.position = Some(next);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, max_records: usize) -> Vec<ConsumerRecord> {
-        let count = self.buffer.len().min(max_records.max(1));
-        let records: Vec<ConsumerRecord> = self.buffer.drain(..count).collect();
-        let next = self.buffer.front().map_or(self.after_buffer, |record| record.offset);
-        self.position = Some(next);
-        records
-    }
-}
 
 /// The end of a long poll.
 pub(super) struct Fetched {
     broker: i32,
     /// What was asked for, to recognise answers that a seek has overtaken.
-    wanted: BTreeMap<TopicPartition, i64>,
+    wanted: Wanted,
     result: Result<FetchResponse, LinkError>,
-}
-
-/// One leader's answer about the partitions it was asked for.
-pub(super) struct ResetAnswer {
-    broker: i32,
-    partition: TopicPartition,
-    offset: Result<i64, Failure>,
 }
 
 impl<L: Link + ?Sized + 'static> Consumer<L> {
@@ -93,35 +30,43 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         let name = self.ready.remove(place)?;
         let partition = self.partitions.get_mut(&name)?;
         let records = partition.take(self.config.max_poll_records);
-        if !partition.buffer.is_empty() {
+        if partition.buffered() > 0 {
             self.ready.push_front(name.clone());
         }
+        let position = partition.position;
+        self.delivered(&name, position);
         Some(ConsumerEvent::Records { topic: name.topic, partition: name.partition, records })
     }
 
     /// Starts what is missing: resets, leaders, and a long poll at each leader.
     pub(super) fn advance_fetching(&mut self) {
-        if self.phase != Phase::Stable {
-            return;
-        }
-        let mut by_leader: BTreeMap<i32, BTreeMap<TopicPartition, i64>> = BTreeMap::new();
+        let mut by_leader: BTreeMap<i32, Wanted> = BTreeMap::new();
         let mut resets: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
+        let mut validations: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
         let mut leaderless = false;
         for (name, partition) in &mut self.partitions {
-            if partition.leader.is_none() {
-                partition.leader = self.metadata.leader(name);
+            if partition.leader.is_none()
+                && let Some(leader) = self.metadata.leader(name)
+            {
+                let epoch = self.metadata.leader_epoch(name);
+                partition.led_by(leader, epoch, self.config.validate_positions);
             }
-            let Some(leader) = partition.leader else {
+            let Some((leader, leader_epoch)) = partition.leader else {
                 leaderless = true;
                 continue;
             };
             if self.shunned.contains(&leader) {
                 continue;
             }
-            match partition.position {
+            match partition.fetch_offset() {
+                Some(_) if partition.needs_validation => {
+                    validations.entry(leader).or_default().push(name.clone());
+                }
                 Some(_) if self.tasks.is_running(Slot::Fetch(leader)) => {}
-                Some(position) if !partition.paused && partition.buffer.is_empty() => {
-                    by_leader.entry(leader).or_default().insert(name.clone(), position);
+                Some(offset)
+                    if !partition.paused && partition.buffered() < self.config.queued_min_messages.max(1) =>
+                {
+                    by_leader.entry(leader).or_default().insert(name.clone(), (offset, leader_epoch));
                 }
                 None if partition.needs_reset => resets.entry(leader).or_default().push(name.clone()),
                 _ => {}
@@ -133,33 +78,27 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         if !resets.is_empty() && !self.tasks.is_running(Slot::Reset) {
             self.start_reset(resets);
         }
+        if !validations.is_empty() && !self.tasks.is_running(Slot::Validation) {
+            self.start_validation(validations);
+        }
         if (leaderless || !self.shunned.is_empty()) && !self.tasks.is_running(Slot::Metadata) {
-            self.start_refresh();
+            let delay_ms = self.fetch_backoff.next();
+            self.start_refresh(delay_ms);
         }
     }
 
-    fn start_fetch(&mut self, broker: i32, wanted: BTreeMap<TopicPartition, i64>) {
-        let mut topics: Vec<FetchTopic> = Vec::new();
-        for (name, position) in &wanted {
-            let partition = FetchPartition::default()
-                .with_partition(name.partition)
-                .with_current_leader_epoch(-1)
-                .with_fetch_offset(*position)
-                .with_partition_max_bytes(self.config.max_partition_fetch_bytes);
-            match topics.last_mut() {
-                Some(topic) if topic.topic == name.topic => topic.partitions.push(partition),
-                _ => topics.push(
-                    FetchTopic::default().with_topic(name.topic.clone()).with_partitions(vec![partition]),
-                ),
-            }
-        }
+    fn start_fetch(&mut self, broker: i32, wanted: Wanted) {
         let request = FetchRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_max_wait_ms(self.config.fetch_max_wait_ms)
             .with_min_bytes(self.config.fetch_min_bytes)
             .with_max_bytes(self.config.fetch_max_bytes)
-            .with_session_epoch(-1)
-            .with_topics(topics);
+            .with_isolation_level(self.config.isolation_level as i8);
+        let session = self.sessions.entry(broker).or_default();
+        let mut request = session.ask(request, &wanted, self.config.max_partition_fetch_bytes);
+        if !self.config.fetch_sessions {
+            request = request.with_session_epoch(-1);
+        }
         let timeout_ms = self.config.request_timeout_ms + i64::from(self.config.fetch_max_wait_ms);
         let caller = self.caller.clone();
         self.tasks.start(Slot::Fetch(broker), async move {
@@ -170,23 +109,34 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
 
     pub(super) fn fetched(&mut self, fetched: Fetched) {
         let Fetched { broker, wanted, result } = fetched;
+        let session = self.sessions.entry(broker).or_default();
         let response = match result {
             Ok(response) => response,
-            Err(_) => return self.shun(broker),
+            Err(_) => {
+                session.start_over();
+                return self.shun(broker);
+            }
         };
-        if let Err(error) = check(response.error_code) {
-            self.events.push_back(ConsumerEvent::Error(ConsumerError::Broker(error)));
-            return self.shun(broker);
+        match check(response.error_code) {
+            Ok(()) => session.answered(response.session_id, wanted.clone()),
+            Err(ResponseError::FetchSessionIdNotFound) => {
+                *session = Session::default();
+                return;
+            }
+            Err(ResponseError::InvalidFetchSessionEpoch) => return session.start_over(),
+            Err(error) => {
+                session.start_over();
+                if !error.is_retriable() {
+                    self.events.push_back(ConsumerEvent::Error(ConsumerError::Broker(error)));
+                }
+                return self.shun(broker);
+            }
         }
         for topic in response.responses {
             for data in topic.partitions {
-                let is_empty = data.records.as_ref().is_none_or(Bytes::is_empty);
-                if data.error_code == 0 && is_empty && data.diverging_epoch.end_offset < 0 {
-                    continue;
-                }
                 let name = TopicPartition { topic: topic.topic.clone(), partition: data.partition_index };
-                if let Some(position) = wanted.get(&name) {
-                    self.take_over(broker, name, *position, data);
+                if let Some((offset, _)) = wanted.get(&name) {
+                    self.take_over(broker, name, *offset, data);
                 }
             }
         }
@@ -198,29 +148,37 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         }
     }
 
-    fn take_over(&mut self, broker: i32, name: TopicPartition, position: i64, data: PartitionData) {
+    fn take_over(&mut self, broker: i32, name: TopicPartition, offset: i64, data: PartitionData) {
         let Some(partition) = self.partitions.get_mut(&name) else { return };
-        if partition.position != Some(position) || !partition.buffer.is_empty() {
+        if partition.fetch_offset() != Some(offset) {
             return;
         }
         let diverges_at = data.diverging_epoch.end_offset;
         match check(data.error_code) {
             // The leader's log went another way from there on (KIP-320): read it.
-            Ok(()) if (0..position).contains(&diverges_at) => partition.seek(diverges_at),
+            Ok(()) if (0..offset).contains(&diverges_at) => partition.seek(diverges_at),
             Ok(()) => {
-                if partition.fill(position, data.records.unwrap_or_default()).is_err() {
-                    partition.position = None;
-                    partition.buffer.clear();
+                let end = match self.config.isolation_level {
+                    IsolationLevel::ReadUncommitted => data.high_watermark,
+                    IsolationLevel::ReadCommitted => data.last_stable_offset,
+                };
+                partition.watermarks = Some((data.log_start_offset, end));
+                let records = data.records.filter(|records| !records.is_empty());
+                let Some(records) = records else { return };
+                let aborted = data.aborted_transactions.unwrap_or_default();
+                if partition.fill(offset, records, aborted).is_err() {
+                    partition.stand_still();
                     self.events.push_back(ConsumerEvent::Error(ConsumerError::Corrupt(name)));
-                } else if !partition.buffer.is_empty() {
+                } else if partition.buffered() > 0 && !self.ready.contains(&name) {
                     self.ready.push_back(name);
                 }
             }
             Err(ResponseError::OffsetOutOfRange) => {
-                partition.position = None;
+                partition.stand_still();
+                self.ready.retain(|ready| *ready != name);
                 partition.needs_reset = self.config.auto_offset_reset != AutoOffsetReset::None;
                 if !partition.needs_reset {
-                    let error = ConsumerError::OffsetOutOfRange { partition: name, offset: position };
+                    let error = ConsumerError::OffsetOutOfRange { partition: name, offset };
                     self.events.push_back(ConsumerEvent::Error(error));
                 }
             }
@@ -234,7 +192,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     }
 
     /// Leaves a broker alone until its partitions' leaders have been asked for again.
-    fn shun(&mut self, broker: i32) {
+    pub(super) fn shun(&mut self, broker: i32) {
         for list in [&mut self.shunned, &mut self.failing] {
             if !list.contains(&broker) {
                 list.push(broker);
@@ -242,9 +200,8 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         }
     }
 
-    fn start_refresh(&mut self) {
+    fn start_refresh(&mut self, delay_ms: i64) {
         let (caller, config, topics) = (self.caller.clone(), self.config.clone(), self.topics.clone());
-        let delay_ms = self.fetch_backoff.next();
         self.tasks.start(Slot::Metadata, async move {
             caller.link.sleep_ms(delay_ms).await;
             let servers = &config.bootstrap_servers;
@@ -252,87 +209,47 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         });
     }
 
+    /// Leaders and partitions are asked for once in `metadata.max.age.ms` even if nothing is wrong.
+    pub(super) fn keep_metadata(&mut self) {
+        let max_age_ms = self.config.metadata_max_age_ms;
+        let is_idle = !self.tasks.is_running(Slot::MetadataAge) && !self.partitions.is_empty();
+        if max_age_ms < i64::MAX && is_idle {
+            let caller = self.caller.clone();
+            self.tasks.start(Slot::MetadataAge, async move {
+                caller.link.sleep_ms(max_age_ms).await;
+                Done::MetadataIsOld
+            });
+        }
+    }
+
+    pub(super) fn metadata_is_old(&mut self) {
+        if !self.tasks.is_running(Slot::Metadata) {
+            self.start_refresh(0);
+        }
+    }
+
     pub(super) fn leaders_answered(&mut self, result: Result<Metadata, LinkError>) {
-        if let Ok(metadata) = result {
-            self.metadata.merge(metadata);
-            self.partitions.values_mut().for_each(|partition| partition.leader = None);
-            self.shunned.clear();
+        let Ok(metadata) = result else { return };
+        let before = self.partition_counts();
+        self.metadata.merge(metadata);
+        self.shunned.clear();
+        self.partitions.values_mut().for_each(|partition| partition.leader = None);
+        if self.phase == Phase::Stable && self.partition_counts() != before {
+            self.rejoin();
         }
     }
 
-    fn start_reset(&mut self, by_leader: BTreeMap<i32, Vec<TopicPartition>>) {
-        let timestamp = match self.config.auto_offset_reset {
-            AutoOffsetReset::Earliest => EARLIEST_TIMESTAMP,
-            AutoOffsetReset::Latest | AutoOffsetReset::None => LATEST_TIMESTAMP,
-        };
-        let (caller, timeout_ms) = (self.caller.clone(), self.config.request_timeout_ms);
-        self.tasks.start(Slot::Reset, async move {
-            let mut answers = Vec::new();
-            for (broker, partitions) in by_leader {
-                let request = list_offsets(&partitions, timestamp);
-                let answer = caller.call::<ListOffsetsResponse>(broker, request, timeout_ms).await;
-                answers.extend(partitions.into_iter().map(|partition| ResetAnswer {
-                    broker,
-                    offset: offset_of(&answer, &partition),
-                    partition,
-                }));
-            }
-            Done::Reset(answers)
-        });
-    }
-
-    pub(super) fn reset_answered(&mut self, answers: Vec<ResetAnswer>) {
-        for ResetAnswer { broker, partition, offset } in answers {
-            let Some(state) = self.partitions.get_mut(&partition).filter(|state| state.needs_reset) else {
-                continue;
-            };
-            match offset {
-                Ok(offset) => {
-                    state.seek(offset);
-                    self.restart_fetch(&partition);
-                }
-                Err(Failure::Broker(error)) if !error.is_retriable() => {
-                    self.events.push_back(ConsumerEvent::Error(ConsumerError::Broker(error)));
-                    self.shun(broker);
-                }
-                Err(_) => self.shun(broker),
-            }
-        }
+    fn partition_counts(&self) -> Vec<i32> {
+        self.topics.iter().map(|topic| self.metadata.partitions(topic)).collect()
     }
 
     /// The long poll under way does not ask for what this partition needs now.
     pub(super) fn restart_fetch(&mut self, partition: &TopicPartition) {
-        if let Some(leader) = self.metadata.leader(partition) {
+        if let Some(leader) = self.metadata.leader(partition)
+            && self.tasks.is_running(Slot::Fetch(leader))
+        {
             self.tasks.cancel(Slot::Fetch(leader));
+            self.sessions.entry(leader).or_default().start_over();
         }
     }
-}
-
-pub(super) fn list_offsets(partitions: &[TopicPartition], timestamp: i64) -> ListOffsetsRequest {
-    let mut topics: Vec<ListOffsetsTopic> = Vec::new();
-    for name in partitions {
-        let wanted = ListOffsetsPartition::default()
-            .with_partition_index(name.partition)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(timestamp);
-        match topics.last_mut() {
-            Some(topic) if topic.name == name.topic => topic.partitions.push(wanted),
-            _ => topics.push(
-                ListOffsetsTopic::default().with_name(name.topic.clone()).with_partitions(vec![wanted]),
-            ),
-        }
-    }
-    ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics)
-}
-
-pub(super) fn offset_of(
-    answer: &Result<ListOffsetsResponse, LinkError>,
-    name: &TopicPartition,
-) -> Result<i64, Failure> {
-    let response = answer.as_ref().map_err(|error| Failure::from(*error))?;
-    let topic = response.topics.iter().find(|topic| topic.name == name.topic);
-    let found = topic.and_then(|topic| topic.partitions.iter().find(|p| p.partition_index == name.partition));
-    let found = found.ok_or(Failure::Broker(ResponseError::UnknownTopicOrPartition))?;
-    check(found.error_code).map_err(Failure::Broker)?;
-    Ok(found.offset)
 }

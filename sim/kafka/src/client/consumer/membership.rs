@@ -16,10 +16,12 @@ use kafka_protocol::messages::sync_group_response::SyncGroupResponse;
 use kafka_protocol::messages::{GroupId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::assignor::{assign, decode_assignment, encode_assignments, encode_subscription, subscribers};
-use super::fetching::Partition;
+use super::assignor::{
+    Membership, assign, assignor_named, decode_assignment, encode_assignments, encode_subscription,
+    subscribers,
+};
 use super::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Done, Failure, Phase, Slot,
+    Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Done, Failure, IsolationLevel, Phase, Slot,
 };
 use crate::client::coordinator::CoordinatorOf;
 use crate::client::metadata::Metadata;
@@ -30,6 +32,9 @@ use crate::protocol::check;
 const PROTOCOL_TYPE: StrBytes = StrBytes::from_static_str("consumer");
 /// Java waits this much longer for a `JoinGroup` than the rebalance may take.
 const JOIN_GRACE_MS: i64 = 5_000;
+
+/// Committed offsets and the leader epochs committed with them, -1 where there are none.
+pub(super) type Committed = BTreeMap<TopicPartition, (i64, i32)>;
 
 pub(super) struct Found {
     metadata: Metadata,
@@ -67,7 +72,10 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     /// Starts the next step into the group, and heartbeats inside of it.
     pub(super) fn advance_membership(&mut self) {
         match self.phase {
+            _ if self.is_away => {}
             Phase::Outside => self.look_up(),
+            // The host has not seen what it has to give up, or what it had read is being committed.
+            Phase::Rejoining if !self.events.is_empty() || self.waits_for_commit => {}
             Phase::Rejoining if self.coordinator.is_none() => self.look_up(),
             Phase::Rejoining => self.join(),
             Phase::Stable => self.keep_heartbeat(),
@@ -116,9 +124,14 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     fn join(&mut self) {
         let Some(coordinator) = self.coordinator else { return };
         self.phase = Phase::Entering;
-        let protocol = JoinGroupRequestProtocol::default()
-            .with_name(self.config.partition_assignment_strategy.name())
-            .with_metadata(encode_subscription(&self.topics));
+        let owned = self.partitions.keys().cloned().collect();
+        let membership = Membership { owned, last_share: &self.last_share, generation: self.generation };
+        let protocols =
+            self.config.partition_assignment_strategy.iter().map(|assignor| {
+                JoinGroupRequestProtocol::default()
+                    .with_name(assignor.name())
+                    .with_metadata(encode_subscription(*assignor, &self.topics, &membership))
+            });
         let request = JoinGroupRequest::default()
             .with_group_id(group_id(&self.config))
             .with_session_timeout_ms(self.config.session_timeout_ms)
@@ -126,7 +139,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             .with_member_id(self.member_id.clone())
             .with_group_instance_id(instance_id(&self.config))
             .with_protocol_type(PROTOCOL_TYPE)
-            .with_protocols(vec![protocol]);
+            .with_protocols(protocols.collect());
         let timeout_ms = i64::from(self.config.max_poll_interval_ms) + JOIN_GRACE_MS;
         let delay_ms = std::mem::take(&mut self.group_delay_ms);
         let caller = self.caller.clone();
@@ -165,7 +178,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             .with_member_id(self.member_id.clone())
             .with_group_instance_id(instance_id(&self.config))
             .with_protocol_type(Some(PROTOCOL_TYPE))
-            .with_protocol_name(joined.protocol_name);
+            .with_protocol_name(joined.protocol_name.clone());
+        let strategies = &self.config.partition_assignment_strategy;
+        let assignor = assignor_named(strategies, joined.protocol_name.as_ref());
         let is_leader = joined.leader == self.member_id;
         let known = self.metadata.clone();
         let (caller, config) = (self.caller.clone(), self.config.clone());
@@ -173,7 +188,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             let synced = async {
                 let (mut request, mut metadata) = (request, None);
                 if is_leader {
-                    let group = subscribers(joined.members);
+                    let group = subscribers(assignor, joined.members);
                     let wanted: Vec<&TopicName> = group.iter().flat_map(|member| &member.topics).collect();
                     let mut view = known;
                     if !wanted.iter().all(|topic| view.knows(topic)) {
@@ -185,7 +200,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
                     }
                     let partitions =
                         wanted.iter().map(|topic| ((*topic).clone(), view.partitions(topic))).collect();
-                    let shares = assign(config.partition_assignment_strategy, &group, &partitions);
+                    let shares = assign(assignor, &group, &partitions);
                     request = request.with_assignments(encode_assignments(&group, shares));
                 }
                 let timeout_ms = i64::from(config.max_poll_interval_ms) + JOIN_GRACE_MS;
@@ -205,64 +220,29 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             self.metadata.merge(metadata);
         }
         match check(response.error_code) {
-            Ok(()) => self.fetch_positions(decode_assignment(response.assignment)),
+            Ok(()) => self.given(decode_assignment(response.assignment)),
             Err(error) => self.refused(error),
         }
     }
 
-    /// Asks where the group has come to in these partitions. Heartbeats begin here.
-    fn fetch_positions(&mut self, assigned: Vec<TopicPartition>) {
+    /// Asks where the group has come to in the partitions that are new. Heartbeats begin here.
+    pub(super) fn fetch_positions(&mut self, delay_ms: i64) {
         self.keep_heartbeat();
         let Some(coordinator) = self.coordinator else { return self.enter_again() };
-        let mut topics: BTreeMap<TopicName, Vec<i32>> = BTreeMap::new();
-        assigned.into_iter().for_each(|p| topics.entry(p.topic).or_default().push(p.partition));
-        let topics = topics.into_iter().map(|(name, partitions)| {
-            OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(partitions)
-        });
-        let group = OffsetFetchRequestGroup::default()
-            .with_group_id(group_id(&self.config))
-            .with_topics(Some(topics.collect()));
-        let request = OffsetFetchRequest::default().with_groups(vec![group]);
-        let (caller, timeout_ms) = (self.caller.clone(), self.config.request_timeout_ms);
-        self.tasks.start(Slot::Membership, async move {
-            let fetched = async {
-                let response = caller.call::<OffsetFetchResponse>(coordinator, request, timeout_ms).await?;
-                read_positions(response).map_err(Failure::Broker)
-            };
-            Done::Positions(fetched.await)
-        });
-    }
-
-    /// The last step: the partitions are this member's.
-    pub(super) fn positions(&mut self, result: Result<BTreeMap<TopicPartition, i64>, Failure>) {
-        let committed = match result {
-            Ok(committed) => committed,
-            Err(Failure::Unanswered) => {
-                self.coordinator = None;
-                return self.enter_again();
-            }
-            Err(Failure::Broker(error)) => return self.refused(error),
-        };
-        self.phase = Phase::Stable;
-        self.group_backoff.reset();
-        let names = committed.keys().cloned().collect();
-        self.events.push_back(ConsumerEvent::Assigned(names));
-        for (partition, offset) in committed {
-            let mut state = Partition::default();
-            match self.config.auto_offset_reset {
-                _ if offset >= 0 => state.position = Some(offset),
-                AutoOffsetReset::None => {
-                    let error = ConsumerError::NoOffsetForPartition(partition.clone());
-                    self.events.push_back(ConsumerEvent::Error(error));
-                }
-                AutoOffsetReset::Earliest | AutoOffsetReset::Latest => state.needs_reset = true,
-            }
-            self.partitions.insert(partition, state);
+        if self.entering.is_empty() {
+            return self.positions(Ok(Committed::new()));
         }
+        let (caller, config, wanted) = (self.caller.clone(), self.config.clone(), self.entering.clone());
+        self.tasks.start(Slot::Membership, async move {
+            if delay_ms > 0 {
+                caller.link.sleep_ms(delay_ms).await;
+            }
+            Done::Positions(caller.committed(&config, coordinator, &wanted).await)
+        });
     }
 
     /// Tries to get in again after a pause, from the look-up if the coordinator is not known.
-    fn enter_again(&mut self) {
+    pub(super) fn enter_again(&mut self) {
         self.group_delay_ms = self.group_backoff.next();
         self.tasks.cancel(Slot::Membership);
         self.tasks.cancel(Slot::Heartbeat);
@@ -275,9 +255,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             ResponseError::RebalanceInProgress => self.rejoin(),
             ResponseError::UnknownMemberId => {
                 self.member_id = StrBytes::default();
-                self.rejoin();
+                self.rejoin_after_loss();
             }
-            ResponseError::IllegalGeneration => self.rejoin(),
+            ResponseError::IllegalGeneration => self.rejoin_after_loss(),
             ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable => {
                 self.coordinator = None;
                 if self.phase != Phase::Stable {
@@ -286,8 +266,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             }
             ResponseError::FencedInstanceId => {
                 self.tasks.cancel_all();
-                self.revoke_all();
-                self.generation = -1;
+                self.lose_all();
                 self.phase = Phase::Fatal;
                 self.events.push_back(ConsumerEvent::Error(ConsumerError::Fenced));
             }
@@ -302,49 +281,63 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         }
     }
 
-    /// Gives everything up and joins the next generation. The host sees the revocation first. On the way in it tries again
-    /// after a pause, where Java would do so at once, for as long as it is refused.
-    fn rejoin(&mut self) {
-        self.generation = -1;
-        if self.phase != Phase::Stable {
-            return self.enter_again();
-        }
-        self.tasks.cancel(Slot::Membership);
-        self.tasks.cancel(Slot::Heartbeat);
-        self.revoke_all();
-        self.phase = Phase::Rejoining;
-    }
-
     /// Leaves the group in good order, as far as the coordinator can be reached: commits what was reported, and says
     /// goodbye. What was fetched is dropped, without
     /// an event. A static member stays in the group until its session ends. Polled again, the consumer joins anew.
     pub async fn leave(&mut self) {
         self.tasks.cancel_all();
         self.commit_last_reports().await;
-        self.partitions.clear();
-        self.ready.clear();
-        self.shunned.clear();
-        self.failing.clear();
+        let goodbye = self.goodbye();
+        self.lose_all();
         self.events.clear();
         self.phase = Phase::Outside;
-        self.generation = -1;
-        let member_id = std::mem::take(&mut self.member_id);
-        let (Some(coordinator), false) = (self.coordinator, member_id.is_empty()) else { return };
-        if self.config.group_instance_id.is_some() {
-            return;
-        }
-        let request = LeaveGroupRequest::default()
-            .with_group_id(group_id(&self.config))
-            .with_members(vec![MemberIdentity::default().with_member_id(member_id)]);
+        let Some((coordinator, request)) = goodbye else { return };
         let timeout_ms = self.config.request_timeout_ms;
         // Without an answer the session ends by itself.
         let _ = self.caller.call::<LeaveGroupResponse>(coordinator, request, timeout_ms).await;
     }
+
+    /// What ends the membership at once; nothing for a static member. The member id is gone afterwards.
+    pub(super) fn goodbye(&mut self) -> Option<(i32, LeaveGroupRequest)> {
+        let member_id = std::mem::take(&mut self.member_id);
+        let coordinator = self.coordinator.filter(|_| !member_id.is_empty())?;
+        if self.config.group_instance_id.is_some() {
+            return None;
+        }
+        let request = LeaveGroupRequest::default()
+            .with_group_id(group_id(&self.config))
+            .with_members(vec![MemberIdentity::default().with_member_id(member_id)]);
+        Some((coordinator, request))
+    }
 }
 
-/// Committed offsets by partition, -1 where there is none.
-fn read_positions(response: OffsetFetchResponse) -> Result<BTreeMap<TopicPartition, i64>, ResponseError> {
-    let mut committed = BTreeMap::new();
+impl<L: Link + ?Sized> Caller<L> {
+    /// Where a group has come to. A reader of committed records wants offsets that are certain (KIP-447).
+    pub(super) async fn committed(
+        &self,
+        config: &ConsumerConfig,
+        coordinator: i32,
+        partitions: &[TopicPartition],
+    ) -> Result<Committed, Failure> {
+        let mut topics: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
+        partitions.iter().for_each(|p| topics.entry(&p.topic).or_default().push(p.partition));
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            OffsetFetchRequestTopics::default().with_name(name.clone()).with_partition_indexes(partitions)
+        });
+        let group = OffsetFetchRequestGroup::default()
+            .with_group_id(group_id(config))
+            .with_topics(Some(topics.collect()));
+        let request = OffsetFetchRequest::default()
+            .with_groups(vec![group])
+            .with_require_stable(config.isolation_level == IsolationLevel::ReadCommitted);
+        let timeout_ms = config.request_timeout_ms;
+        let response = self.call::<OffsetFetchResponse>(coordinator, request, timeout_ms).await?;
+        read_positions(response).map_err(Failure::Broker)
+    }
+}
+
+fn read_positions(response: OffsetFetchResponse) -> Result<Committed, ResponseError> {
+    let mut committed = Committed::new();
     for group in response.groups {
         check(group.error_code)?;
         for topic in group.topics {
@@ -352,7 +345,7 @@ fn read_positions(response: OffsetFetchResponse) -> Result<BTreeMap<TopicPartiti
                 check(found.error_code)?;
                 let partition =
                     TopicPartition { topic: topic.name.clone(), partition: found.partition_index };
-                committed.insert(partition, found.committed_offset);
+                committed.insert(partition, (found.committed_offset, found.committed_leader_epoch));
             }
         }
     }

@@ -1,13 +1,14 @@
-//! A group consumer driven by one future: [`Consumer::poll`].
+//! A group consumer driven by one future: [`Consumer::poll`], or [`Consumer::drive`] while the host is busy.
 //!
 //! Inside, a poll keeps going what a consumer needs at the same time: the way into the group, heartbeats, and one
 //! long poll per broker that leads an assigned partition. All of that is data in the consumer, so a poll may be
 //! dropped at any point and called again. Idle, it wakes for heartbeats and for fetches that come back empty.
 //!
-//! Fakes the classic eager protocol. Omits cooperative rebalancing, auto-commit (the host commits), `read_committed`,
-//! fetch sessions, metadata that refreshes by age, and prefetching: a broker is asked for more when all that it sent
-//! is delivered. Like Java's consumer, it goes on reading while it cannot reach its coordinator, also past its
-//! session's end: it learns that it is out from the coordinator's next answer.
+//! Fakes librdkafka's and Java's consumers of the classic protocol, as far as their settings say ([`ConsumerConfig`]):
+//! eager and cooperative rebalances, static members, `max.poll.interval.ms`, auto-commit, `read_committed`, fetch sessions,
+//! truncation after a leader change. Omits the consumer protocol of KIP-848, reading from followers and patterns of
+//! topics. Like Java's consumer, it goes on reading while it cannot reach its coordinator, also past its session's end:
+//! it learns that it is out from the coordinator's next answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -18,23 +19,35 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::metadata::Metadata;
 use super::tasks::Tasks;
-use super::{Backoff, Caller, Link, LinkError};
-use crate::cluster::{TopicPartition, topic_name};
+use super::{Backoff, Caller, ConsumerGroupMetadata, Link, LinkError};
+use crate::cluster::{TimestampMs, TopicPartition, topic_name};
 
 mod assignor;
-mod bounds;
+mod auto_commit;
 mod commit;
 mod config;
+mod events;
 mod fetching;
 mod heartbeat;
+mod isolation;
 mod membership;
+mod partition;
+mod poll_interval;
+mod rebalance;
+mod resets;
+mod session;
+mod validation;
 
-pub use config::{
-    Assignor, AutoOffsetReset, CommitError, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerRecord,
-};
-use fetching::{Fetched, Partition, ResetAnswer};
+use auto_commit::AutoCommit;
+pub use config::{Assignor, AutoOffsetReset, ConsumerConfig, IsolationLevel};
+pub use events::{CommitError, ConsumerError, ConsumerEvent, ConsumerRecord};
+use fetching::Fetched;
 use heartbeat::HeartbeatAnswer;
-use membership::{Found, Joined, Synced};
+use membership::{Committed, Found, Joined, Synced};
+use partition::Partition;
+use resets::ResetAnswer;
+use session::Session;
+use validation::EpochEnd;
 
 /// How far the consumer is on its way into the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +71,20 @@ enum Slot {
     /// The next heartbeat, with the wait before it.
     Heartbeat,
     Commit,
+    /// Until the next auto-commit.
+    AutoCommit,
+    /// Until `max.poll.interval.ms` is over.
+    PollInterval,
+    /// Saying goodbye.
+    Leave,
     /// `ListOffsets` for partitions without a position.
     Reset,
-    /// Leaders, after a fetch went wrong.
+    /// `OffsetForLeaderEpoch` for positions of an older leader epoch.
+    Validation,
+    /// Leaders, after a fetch went wrong or `metadata.max.age.ms`.
     Metadata,
+    /// Until the metadata is old.
+    MetadataAge,
     /// The long poll at a broker.
     Fetch(i32),
 }
@@ -71,12 +94,17 @@ enum Done {
     Found(Result<Found, LinkError>),
     Joined(Result<Joined, LinkError>),
     Synced(Result<Synced, LinkError>),
-    Positions(Result<BTreeMap<TopicPartition, i64>, Failure>),
+    Positions(Result<Committed, Failure>),
     Heartbeat(HeartbeatAnswer),
     Committed(Result<(), CommitError>),
     Reset(Vec<ResetAnswer>),
     Metadata(Result<Metadata, LinkError>),
     Fetched(Fetched),
+    Validated(Vec<EpochEnd>),
+    MetadataIsOld,
+    AutoCommitDue,
+    PollIntervalOver,
+    Left,
 }
 
 /// No answer, or one that says no.
@@ -104,6 +132,15 @@ pub struct Consumer<L: Link + ?Sized> {
     generation: i32,
     coordinator: Option<i32>,
     metadata: Metadata,
+    is_cooperative: bool,
+    /// Partitions of the new generation whose positions are looked up.
+    entering: Vec<TopicPartition>,
+    /// What the last generation gave, for sticky assignors.
+    last_share: Vec<TopicPartition>,
+    /// Partitions were given up for others: another rebalance hands them out.
+    must_rejoin: bool,
+    /// The next generation begins after what is being committed.
+    waits_for_commit: bool,
     /// Of the way into the group, heartbeats and look-ups.
     group_backoff: Backoff,
     /// To be waited out before the next step into the group.
@@ -121,6 +158,13 @@ pub struct Consumer<L: Link + ?Sized> {
     reported: BTreeMap<TopicPartition, i64>,
     /// Progress that is being committed.
     reporting: BTreeMap<TopicPartition, i64>,
+    auto_commit: AutoCommit,
+    /// Fetch sessions by broker.
+    sessions: BTreeMap<i32, Session>,
+    /// When the host last polled.
+    polled_at: Option<TimestampMs>,
+    /// Out of the group until the host polls.
+    is_away: bool,
     tasks: Tasks<Slot, Done>,
     events: VecDeque<ConsumerEvent>,
 }
@@ -132,6 +176,11 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         Consumer {
             caller: Caller::new(link, &config.client_id),
             topics: config.topics.iter().map(topic_name).collect(),
+            is_cooperative: config.is_cooperative(),
+            entering: Vec::new(),
+            last_share: Vec::new(),
+            must_rejoin: false,
+            waits_for_commit: false,
             config: Rc::new(config),
             phase: Phase::Outside,
             member_id: StrBytes::default(),
@@ -147,23 +196,38 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             failing: Vec::new(),
             reported: BTreeMap::new(),
             reporting: BTreeMap::new(),
+            auto_commit: AutoCommit::default(),
+            sessions: BTreeMap::new(),
+            polled_at: None,
+            is_away: false,
             tasks: Tasks::new(),
             events: VecDeque::new(),
         }
     }
 
-    /// The next thing that happened. Cancel-safe. The consumer advances only in here, heartbeats included: race it
-    /// with whatever else the host waits for, and do not stay away longer than the session time-out.
+    /// The next thing that happened. Cancel-safe. The consumer advances only in here and in [`Consumer::drive`],
+    /// heartbeats included: race it with whatever else the host waits for, and do not stay away longer than the session
+    /// time-out.
     pub async fn poll(&mut self) -> ConsumerEvent {
+        self.polled();
+        self.poll_begins();
         loop {
             if let Some(event) = self.events.pop_front().or_else(|| self.deliver()) {
                 return event;
             }
-            self.advance_membership();
-            self.advance_fetching();
+            self.advance();
             let done = self.tasks.next().await;
+            self.still_polling();
             self.conclude(done);
         }
+    }
+
+    /// Starts everything that can be started.
+    fn advance(&mut self) {
+        self.advance_membership();
+        self.keep_auto_commit();
+        self.keep_metadata();
+        self.advance_fetching();
     }
 
     fn conclude(&mut self, done: Done) {
@@ -177,6 +241,11 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             Done::Reset(answers) => self.reset_answered(answers),
             Done::Metadata(result) => self.leaders_answered(result),
             Done::Fetched(fetched) => self.fetched(fetched),
+            Done::Validated(ends) => self.validated(ends),
+            Done::MetadataIsOld => self.metadata_is_old(),
+            Done::AutoCommitDue => self.auto_commit_due(),
+            Done::PollIntervalOver => self.poll_interval_over(),
+            Done::Left => {}
         }
     }
 
@@ -219,23 +288,13 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         self.partitions.keys().cloned().collect()
     }
 
-    /// As the coordinator knows it; empty and -1 outside of the group.
-    pub fn group_metadata(&self) -> (&str, i32) {
-        (self.member_id.as_str(), self.generation)
-    }
-
-    /// Partitions are lost, and with them everything fetched.
-    fn revoke_all(&mut self) {
-        let revoked = std::mem::take(&mut self.partitions);
-        self.ready.clear();
-        self.shunned.clear();
-        self.failing.clear();
-        self.forget_reports();
-        self.tasks.retain(|slot| !matches!(slot, Slot::Fetch(_)));
-        self.tasks.cancel(Slot::Reset);
-        self.tasks.cancel(Slot::Metadata);
-        if !revoked.is_empty() {
-            self.events.push_back(ConsumerEvent::Revoked(revoked.into_keys().collect()));
+    /// Who this member is, for [`Producer::send_offsets_to_transaction`](super::Producer::send_offsets_to_transaction).
+    pub fn group_metadata(&self) -> ConsumerGroupMetadata {
+        ConsumerGroupMetadata {
+            group_id: self.config.group_id.clone(),
+            generation_id: self.generation,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.config.group_instance_id.clone(),
         }
     }
 }

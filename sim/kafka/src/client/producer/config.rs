@@ -4,7 +4,7 @@
 //! [`ProducerConfig::new`]. Settings that are `None` have the profile's default, which may give way to others; set ones
 //! do not, and a conflict between them is refused as that client refuses it. Omits compression.
 
-use crate::client::{Error, ErrorCode};
+use crate::client::{Error, ErrorCode, Profile};
 use crate::partitioner::Partitioner;
 
 /// `acks`.
@@ -26,19 +26,6 @@ impl Acks {
             Acks::All => -1,
         }
     }
-}
-
-/// Whose habits a producer has where no setting says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    /// One batch per partition and request, `max.in.flight` 1 and `linger.ms` 0; a failure stops its partition for the
-    /// rest of a send.
-    Platform,
-    /// One partition per request; transactions in version 1; a new producer id after a gap.
-    Librdkafka,
-    /// All partitions of a broker in one request; transactions in version 2 where the cluster has it; too large
-    /// batches are split.
-    Java,
 }
 
 /// A producer's settings, by Kafka's names.

@@ -17,7 +17,7 @@ use kafka_protocol::messages::InitProducerIdResponse;
 
 use super::metadata::Metadata;
 use super::tasks::Tasks;
-use super::{Backoff, Caller, Error, ErrorCode, Link, LinkError};
+use super::{Backoff, Caller, Error, ErrorCode, Link, LinkError, Profile};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::records::BatchProducer;
 
@@ -33,7 +33,7 @@ mod transaction;
 
 use answers::Answer;
 use config::Resolved;
-pub use config::{Acks, ProducerConfig, Profile};
+pub use config::{Acks, ProducerConfig};
 use lane::{BatchLimits, Lane};
 use placing::Sticky;
 pub use report::{DeliveryReport, MessageStatus, ProduceError, ProducerRecord, RecordMetadata, Ticket};
