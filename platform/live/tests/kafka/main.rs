@@ -10,7 +10,6 @@ mod consumer;
 mod errors;
 mod producer;
 mod servers;
-mod wire;
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use kafka::client::LinkError;
+use kafka::wire::client::{CallError, Connection};
 use kafka::{Request, Response};
 use kafka_suite::{Behaviour, ClientError, Cluster, Consumer, Power, Producer, Settings};
 
 use crate::consumer::RealConsumer;
 use crate::producer::RealProducer;
-use crate::wire::Connection;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
@@ -85,12 +85,16 @@ impl Cluster for RealCluster {
         let asked = async {
             // A connection that was idle may have died since.
             if let Some(mut connection) = idle
-                && let Ok(response) = connection.call(&request).await
+                && let Ok(response) = connection.call(request.clone()).await
             {
                 return Ok((connection, response));
             }
-            let mut connection = Connection::open(address).await?;
-            connection.call(&request).await.map(|response| (connection, response))
+            let mut connection = Connection::connect(address).await.map_err(|_| LinkError::Refused)?;
+            match connection.call(request).await {
+                Ok(response) => Ok((connection, response)),
+                Err(CallError::Io(_)) => Err(LinkError::Reset),
+                Err(error) => panic!("broker {broker}: {error}"),
+            }
         };
         let (connection, response) =
             tokio::time::timeout(limit, asked).await.unwrap_or(Err(LinkError::TimedOut))?;

@@ -9,6 +9,7 @@ mod batch;
 mod behaviours;
 mod clients;
 mod cluster;
+mod group;
 mod list;
 mod stage;
 mod topic;

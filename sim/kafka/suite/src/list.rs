@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 
-use crate::behaviours::ALL_FILES;
+use crate::behaviours::files;
 use crate::cluster::Power;
 use crate::stage::Stage;
 
@@ -30,8 +30,10 @@ impl Behaviour {
 }
 
 /// All behaviours in the order of their numbers.
-pub fn all() -> impl Iterator<Item = &'static Behaviour> {
-    ALL_FILES.iter().flat_map(|file| file.iter())
+pub fn all() -> Vec<&'static Behaviour> {
+    let mut all: Vec<&Behaviour> = files().into_iter().flatten().collect();
+    all.sort_by_key(|behaviour| behaviour.number());
+    all
 }
 
 /// Lists behaviours of one file: sentence, name, needs.

@@ -41,6 +41,12 @@ pub fn check(code: i16) -> Result<(), ResponseError> {
     }
 }
 
+/// Whether a client tries again, by itself and with the same request.
+pub fn is_retriable(error: ResponseError) -> bool {
+    // `kafka-protocol`'s table leaves this one out, which every client tries again.
+    error.is_retriable() || error == ResponseError::ConcurrentTransactions
+}
+
 /// The version that the suite speaks: topics by name, and transactions as before transaction.version 2. Behaviours of
 /// newer versions name them.
 fn spoken(kind: &RequestKind) -> i16 {

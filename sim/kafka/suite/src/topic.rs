@@ -9,8 +9,8 @@ use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest,
-    ProduceResponse,
+    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
+    ProduceRequest, ProduceResponse,
 };
 use kafka_protocol::records::Record;
 
@@ -95,9 +95,17 @@ impl Topic {
     /// What this broker knows of a partition.
     pub async fn state_at(&self, broker: i32, partition: i32) -> Option<MetadataResponsePartition> {
         let asked = self.stage.try_ask(broker, metadata_of(&self.name), ASK_MS).await;
-        let metadata: kafka_protocol::messages::MetadataResponse = asked.ok()?;
+        let metadata: MetadataResponse = asked.ok()?;
         let topic = metadata.topics.into_iter().next()?;
         topic.partitions.into_iter().find(|one| one.partition_index == partition)
+    }
+
+    /// Which topic of this name it is.
+    pub async fn id(&self) -> String {
+        let request = metadata_of(&self.name);
+        let broker = self.stage.controller().await.expect("a broker answers");
+        let metadata: MetadataResponse = self.stage.ask_in(12, broker, request).await;
+        metadata.topics[0].topic_id.to_string()
     }
 
     pub async fn leader(&self, partition: i32) -> i32 {
@@ -214,15 +222,7 @@ impl Topic {
             .with_last_fetched_epoch(-1)
             .with_log_start_offset(-1)
             .with_partition_max_bytes(1 << 20);
-        let topic = FetchTopic::default().with_topic(topic_name(&self.name)).with_partitions(vec![asked]);
-        let request = FetchRequest::default()
-            .with_replica_id(BrokerId(-1))
-            .with_max_wait_ms(100)
-            .with_min_bytes(1)
-            .with_max_bytes(1 << 20)
-            .with_isolation_level(isolation as i8)
-            .with_session_epoch(-1)
-            .with_topics(vec![topic]);
+        let request = self.fetch_request(asked).with_isolation_level(isolation as i8);
         let answer: FetchResponse = self.stage.try_ask(broker, adjust(request), ASK_MS).await?;
         if let Err(error) = check(answer.error_code) {
             panic!("a fetch is refused as a whole: {error}");
@@ -230,6 +230,37 @@ impl Topic {
         let mut topics = answer.responses.into_iter();
         let mut partitions = topics.next().expect("one topic was asked").partitions.into_iter();
         Ok(Fetched::new(partitions.next().expect("one partition was asked")))
+    }
+
+    /// A fetch that names the epoch of the last record it has: the diverging epoch and its end, if it is told of one.
+    pub async fn try_fetch_diverging(
+        &self,
+        broker: i32,
+        partition: i32,
+        offset: i64,
+        last_fetched_epoch: i32,
+    ) -> Result<Option<(i32, i64)>, LinkError> {
+        let asked = FetchPartition::default()
+            .with_partition(partition)
+            .with_current_leader_epoch(-1)
+            .with_fetch_offset(offset)
+            .with_last_fetched_epoch(last_fetched_epoch)
+            .with_log_start_offset(-1)
+            .with_partition_max_bytes(1 << 20);
+        let answer: FetchResponse = self.stage.try_ask(broker, self.fetch_request(asked), ASK_MS).await?;
+        let diverging = &answer.responses[0].partitions[0].diverging_epoch;
+        Ok((diverging.epoch >= 0).then_some((diverging.epoch, diverging.end_offset)))
+    }
+
+    fn fetch_request(&self, asked: FetchPartition) -> FetchRequest {
+        let topic = FetchTopic::default().with_topic(topic_name(&self.name)).with_partitions(vec![asked]);
+        FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(100)
+            .with_min_bytes(1)
+            .with_max_bytes(1 << 20)
+            .with_session_epoch(-1)
+            .with_topics(vec![topic])
     }
 
     pub async fn fetch_at(&self, broker: i32, partition: i32, offset: i64, isolation: Isolation) -> Fetched {

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 };
 
 use crate::batch::batch;
-use crate::stage::{Stage, check, text};
+use crate::stage::{Stage, check, is_retriable, text};
 use crate::topic::{Produced, Topic};
 
 /// A transactional producer's identity, and how far its sequences are.
@@ -74,7 +74,7 @@ impl Stage {
         let id = self.name(what);
         let (producer_id, producer_epoch) = self
             .eventually("InitProducerId", async || match self.init_producer_id(Some(&id), timeout_ms).await {
-                Err(error) if error.is_retriable() => None,
+                Err(error) if is_retriable(error) => None,
                 outcome => Some(outcome.unwrap_or_else(|error| panic!("InitProducerId: {error}"))),
             })
             .await;
@@ -106,7 +106,7 @@ impl Transactional {
     pub async fn add(&self, topic: &Topic, partition: i32) {
         self.stage
             .eventually("AddPartitionsToTxn", async || match self.try_add(topic, partition).await {
-                Err(error) if error.is_retriable() => None,
+                Err(error) if is_retriable(error) => None,
                 outcome => Some(outcome.unwrap_or_else(|error| panic!("AddPartitionsToTxn: {error}"))),
             })
             .await;
@@ -130,7 +130,7 @@ impl Transactional {
         self.stage
             .eventually("a batch of a transaction is taken", async || {
                 match self.try_produce(topic, partition, sequence, values).await {
-                    Err(error) if error.is_retriable() => None,
+                    Err(error) if is_retriable(error) => None,
                     outcome => Some(outcome.unwrap_or_else(|error| panic!("Produce: {error}"))),
                 }
             })
@@ -152,7 +152,7 @@ impl Transactional {
     pub async fn end(&self, commit: bool) {
         self.stage
             .eventually("EndTxn", async || match self.try_end(commit).await {
-                Err(error) if error.is_retriable() => None,
+                Err(error) if is_retriable(error) => None,
                 outcome => Some(outcome.unwrap_or_else(|error| panic!("EndTxn: {error}"))),
             })
             .await;
@@ -180,7 +180,7 @@ impl Transactional {
     pub async fn add_offsets(&self, group: &str) {
         self.stage
             .eventually("AddOffsetsToTxn", async || match self.try_add_offsets(group).await {
-                Err(error) if error.is_retriable() => None,
+                Err(error) if is_retriable(error) => None,
                 outcome => Some(outcome.unwrap_or_else(|error| panic!("AddOffsetsToTxn: {error}"))),
             })
             .await;
@@ -219,7 +219,7 @@ impl Transactional {
         self.stage
             .eventually("TxnOffsetCommit", async || {
                 match self.try_commit_offset(member, topic, partition, offset).await {
-                    Err(error) if error.is_retriable() => None,
+                    Err(error) if is_retriable(error) => None,
                     outcome => Some(outcome.unwrap_or_else(|error| panic!("TxnOffsetCommit: {error}"))),
                 }
             })
