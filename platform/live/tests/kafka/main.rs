@@ -45,8 +45,7 @@ impl Ground {
         let servers = self.servers.get_or_init(self.start).clone()?;
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let cluster = Rc::new(RealCluster::new(servers, self.lacks));
-        let number = behaviour.name.split('_').next().unwrap_or(behaviour.name);
-        let stage = Stage::new(cluster, format!("{number}-{}", std::process::id()));
+        let stage = Stage::new(cluster, format!("{}-{}", behaviour.name, std::process::id()));
         LocalSet::new().block_on(&runtime, (behaviour.run)(stage));
         Ok(())
     }

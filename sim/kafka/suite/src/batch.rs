@@ -115,3 +115,25 @@ fn next_batch(bytes: &mut Bytes) -> Option<Bytes> {
 pub fn value(record: &Record) -> String {
     String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned()
 }
+
+/// What an application at read_committed sees of these records, from the beginning of a log: no control records, and none of
+/// transactions that were aborted, told as producer id and first offset.
+pub fn applications<'a>(
+    records: &'a [Record],
+    aborted: &[(i64, i64)],
+) -> impl Iterator<Item = &'a Record> + use<'a> {
+    let mut waiting = aborted.to_vec();
+    let mut open: Vec<i64> = Vec::new();
+    records.iter().filter(move |record| {
+        let begins =
+            |(producer, first): &(i64, i64)| *producer == record.producer_id && *first <= record.offset;
+        if record.transactional && !record.control && waiting.iter().any(begins) {
+            waiting.retain(|one| !begins(one));
+            open.push(record.producer_id);
+        }
+        if record.control {
+            open.retain(|producer| *producer != record.producer_id);
+        }
+        !record.control && !(record.transactional && open.contains(&record.producer_id))
+    })
+}

@@ -10,6 +10,7 @@ mod behaviours;
 mod clients;
 mod cluster;
 mod group;
+pub mod history;
 mod list;
 mod stage;
 mod topic;

@@ -5,7 +5,7 @@ use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, Wri
 use kafka_protocol::messages::{ProducerId, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
 use super::c_transactions::record;
-use crate::batch::value;
+use crate::batch::{applications, value};
 use crate::group::SESSION_MS;
 use crate::list::behaviours;
 use crate::stage::{Stage, check};
@@ -71,18 +71,7 @@ async fn d39_the_later_of_two_processes_goes_on(stage: Stage) {
 async fn committed_values(topic: &Topic) -> Vec<String> {
     let aborted = topic.fetch(0, 0, ReadCommitted).await.aborted;
     let records = topic.read(0, ReadCommitted).await;
-    let is_aborted = |producer: i64| aborted.iter().any(|(other, _)| *other == producer);
-    // One transaction per producer epoch here, so that the first control record of a producer ends the aborted one.
-    let mut open: Vec<i64> = aborted.iter().map(|(producer, _)| *producer).collect();
-    let mut seen = Vec::new();
-    for record in &records {
-        if record.control {
-            open.retain(|producer| *producer != record.producer_id);
-        } else if !(is_aborted(record.producer_id) && open.contains(&record.producer_id)) {
-            seen.push(value(record));
-        }
-    }
-    seen
+    applications(&records, &aborted).map(value).collect()
 }
 
 async fn d40_a_transactional_id_alone_does_not_fence_a_zombie(stage: Stage) {

@@ -1,0 +1,169 @@
+//! Random transactions on any cluster, told as a history.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use kafka_protocol::records::Record;
+
+use super::{History, Op, Outcome, Seen, Step};
+use crate::batch::{applications, value};
+use crate::clients::{Consumer, Polled, Producer, ToSend};
+use crate::stage::Stage;
+use crate::topic::Isolation::ReadCommitted;
+use crate::topic::Topic;
+
+const WAIT_MS: i64 = 30_000;
+
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Each with a producer and a consumer of its own.
+    pub processes: u32,
+    pub partitions: i32,
+    pub transactions: u32,
+}
+
+struct Process {
+    stage: Stage,
+    topic: Topic,
+    plan: Plan,
+    number: u32,
+    producer: Rc<dyn Producer>,
+    consumer: Rc<dyn Consumer>,
+    /// Of the next value; values of one process have its number in front.
+    next: u64,
+    /// Records of the producer that were reported.
+    offsets: BTreeMap<u64, i64>,
+}
+
+/// Runs the plan; the last thing is to read all logs.
+pub async fn workload(stage: &Stage, plan: Plan) -> History {
+    let topic = stage.topic("history", plan.partitions, &[]).await;
+    let processes = join_all((0..plan.processes).map(|number| run(stage, &topic, plan, number))).await;
+    let mut history = History { ops: processes.into_iter().flatten().collect(), logs: BTreeMap::new() };
+    for partition in 0..plan.partitions {
+        history.logs.insert(partition, committed(&topic, partition).await);
+    }
+    history
+}
+
+/// All committed records of a partition.
+async fn committed(topic: &Topic, partition: i32) -> Vec<Seen> {
+    topic.wait_until_stable(partition).await;
+    let records = topic.read(partition, ReadCommitted).await;
+    let aborted = topic.fetch(partition, 0, ReadCommitted).await.aborted;
+    let seen = |record: &Record| Seen { partition, offset: record.offset, value: number(&value(record)) };
+    applications(&records, &aborted).map(seen).collect()
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("{text} was never sent"))
+}
+
+async fn run(stage: &Stage, topic: &Topic, plan: Plan, process: u32) -> Vec<Op> {
+    let id = stage.name(&format!("process-{process}"));
+    let producer = stage.producer(&[("transactional.id", &id)]);
+    producer.init_transactions(WAIT_MS).await.expect("a coordinator");
+    let consumer = stage.consumer(&format!("reader-{process}"), &[]);
+    let all: Vec<_> = (0..plan.partitions).map(|partition| (topic.partition(partition), -2)).collect();
+    consumer.assign(&all).expect("partitions");
+    let mut process = Process {
+        stage: stage.clone(),
+        topic: topic.clone(),
+        plan,
+        number: process,
+        producer,
+        consumer,
+        next: u64::from(process) * 1_000_000,
+        offsets: BTreeMap::new(),
+    };
+    let mut ops = Vec::new();
+    for _ in 0..plan.transactions {
+        ops.push(process.transaction().await);
+    }
+    ops
+}
+
+impl Process {
+    fn draw(&self, below: u64) -> u64 {
+        self.stage.cluster.draw() % below
+    }
+
+    async fn transaction(&mut self) -> Op {
+        self.producer.begin_transaction().expect("the one before is over");
+        let mut steps = Vec::new();
+        let mut numbers = Vec::new();
+        for _ in 0..1 + self.draw(4) {
+            if self.draw(3) == 0 {
+                steps.push(Step::Poll(self.poll().await));
+            } else {
+                numbers.push((steps.len(), self.send(&mut steps)));
+            }
+        }
+        let outcome = self.end().await;
+        self.offsets.extend(self.producer.reports().iter().map(|report| (report.number, report.offset)));
+        for (step, sent) in numbers {
+            if let Step::Send { offset, .. } = &mut steps[step] {
+                *offset = self.offsets.get(&sent).copied().filter(|offset| *offset >= 0);
+            }
+        }
+        Op { process: self.number, outcome, steps }
+    }
+
+    fn send(&mut self, steps: &mut Vec<Step>) -> u64 {
+        let partition = self.draw(u64::from(self.plan.partitions.unsigned_abs()));
+        let partition = i32::try_from(partition).expect("below the count of partitions");
+        self.next += 1;
+        let record = ToSend {
+            topic: self.topic.name.clone(),
+            partition: Some(partition),
+            key: None,
+            value: Some(Bytes::from(self.next.to_string())),
+            headers: Vec::new(),
+            timestamp: None,
+        };
+        let number = self.producer.produce(record).expect("a transaction is open");
+        steps.push(Step::Send { partition, value: self.next, offset: None });
+        number
+    }
+
+    async fn poll(&self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            if let Some(Polled::Record(read)) = self.consumer.poll(100).await {
+                let text = String::from_utf8_lossy(&read.value.unwrap_or_default()).into_owned();
+                seen.push(Seen { partition: read.partition, offset: read.offset, value: number(&text) });
+            }
+        }
+        seen
+    }
+
+    /// One transaction in five is aborted.
+    async fn end(&self) -> Outcome {
+        if self.draw(5) == 0 {
+            return self.abort().await;
+        }
+        for _ in 0..20 {
+            match self.producer.commit_transaction(WAIT_MS).await {
+                Ok(()) => return Outcome::Committed,
+                Err(error) if error.retriable => {}
+                Err(error) if error.abortable => return self.abort().await,
+                Err(error) => panic!("nobody else has this transactional id: {error}"),
+            }
+        }
+        panic!("a commit is not answered");
+    }
+
+    async fn abort(&self) -> Outcome {
+        for _ in 0..20 {
+            match self.producer.abort_transaction(WAIT_MS).await {
+                Ok(()) => return Outcome::Aborted,
+                Err(error) if error.retriable => {}
+                Err(error) => panic!("nobody else has this transactional id: {error}"),
+            }
+        }
+        panic!("an abort is not answered");
+    }
+}
