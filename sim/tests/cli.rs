@@ -17,7 +17,7 @@ fn small(arguments: &[&str]) -> Said {
 #[test]
 fn help() {
     let snapshots = support::root().join("snapshots/help");
-    for verb in ["", "run", "replay", "canaries", "check", "schema", "list", "explain"] {
+    for verb in ["", "run", "replay", "canaries", "check", "schema", "list", "explain", "kafka"] {
         let said = said(bellwether().args((!verb.is_empty()).then_some(verb)).arg("--help"));
         assert_eq!((said.exit, said.err.as_str()), (0, ""));
         let name = if verb.is_empty() { "bellwether" } else { verb };

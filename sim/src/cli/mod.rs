@@ -6,6 +6,7 @@
 mod canaries;
 mod check;
 mod explain;
+mod kafka;
 mod list;
 mod logs;
 mod options;
@@ -50,6 +51,7 @@ enum Verb {
     Schema(schema::Schema),
     List(list::List),
     Explain(explain::Explain),
+    Kafka(kafka::Kafka),
 }
 
 /// Why a verb ended early.
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Verb::Schema(verb) => verb.run(),
         Verb::List(verb) => verb.run(),
         Verb::Explain(verb) => verb.run(),
+        Verb::Kafka(verb) => verb.run(),
     };
     ended.unwrap_or_else(|failure| report(&failure)).into()
 }
