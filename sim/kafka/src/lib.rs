@@ -10,13 +10,19 @@ pub mod broker;
 pub mod client;
 pub mod cluster;
 mod consumer_protocol;
+mod controller;
 mod coordination;
+mod epochs;
 mod group;
+pub mod image;
 mod log;
 pub mod partitioner;
+mod peer;
 mod producer_state;
 pub mod protocol;
 pub mod records;
+mod replica;
+mod settings;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 pub mod trouble;
@@ -24,14 +30,16 @@ mod txn;
 #[cfg(feature = "tcp")]
 pub mod wire;
 
-pub use broker::{Broker, ConnectionId, CoordinatorMoved, MemberAssignment, Output, move_coordinator};
+pub use broker::{Broker, ConnectionId, MemberAssignment, Output};
 pub use cluster::{
-    BrokerConfig, CleanupPolicy, ClusterSpec, Listener, MessageTimestampType, TimestampMs, TopicPartition,
-    TopicSpec, topic_name,
+    BrokerConfig, CleanupPolicy, ClusterSettings, ClusterSpec, Listener, MessageTimestampType, TimestampMs,
+    TopicPartition, TopicSpec, topic_name,
 };
+pub use controller::{Controller, ControllerOutput, Elected};
 pub use kafka_protocol::ResponseError;
 pub use kafka_protocol::messages::{ApiKey, GroupId, TopicName};
 pub use kafka_protocol::protocol::StrBytes;
+pub use peer::{Peer, PeerAnswer};
 pub use protocol::{Request, RequestKind, Response, api_named};
 pub use trouble::{Moment, Trouble};
 pub use txn::TransactionConfig;

@@ -1,23 +1,27 @@
 //! The log of one partition: batches in segments, offsets, reads, look-up by time, retention.
 //!
-//! Fakes a log on a disk that never fails and is always flushed: it survives a crash as it is. Omits compaction,
-//! `retention.bytes` and index files; the high watermark is the log's end, since the leader is the only replica.
+//! Fakes a log on a disk: what a process has written survives its death, what the machine has not flushed yet is lost with
+//! its power. Omits index files.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::cluster::{MessageTimestampType, TimestampMs, TopicSpec};
+use crate::epochs::LeaderEpochs;
 use crate::records::{BatchHeader, decode_batch, stamp};
 
 /// The offset is outside of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutOfRange;
 
-struct StoredBatch {
-    last_offset: i64,
+pub(crate) struct StoredBatch {
+    pub base_offset: i64,
+    pub last_offset: i64,
     max_timestamp: TimestampMs,
-    bytes: Bytes,
+    /// When it came into the log, in steady time.
+    appended_at: TimestampMs,
+    pub bytes: Bytes,
 }
 
 struct Segment {
@@ -34,6 +38,9 @@ pub(crate) struct Log {
     segments: VecDeque<Segment>,
     start_offset: i64,
     end_offset: i64,
+    /// Everything below is on the disk, whatever happens to the machine.
+    flushed: i64,
+    pub epochs: LeaderEpochs,
 }
 
 /// What an append did.
@@ -41,7 +48,6 @@ pub(crate) struct Appended {
     pub base_offset: i64,
     /// -1 unless the topic uses `LogAppendTime`.
     pub log_append_time: TimestampMs,
-    pub records: Bytes,
 }
 
 impl Log {
@@ -49,7 +55,7 @@ impl Log {
         self.start_offset
     }
 
-    /// One past the last record; here also the high watermark and the last stable offset.
+    /// One past the last record.
     pub fn end_offset(&self) -> i64 {
         self.end_offset
     }
@@ -59,35 +65,121 @@ impl Log {
         self.segments.is_empty()
     }
 
-    /// Appends a validated batch.
+    /// Appends a validated batch, as the leader: the offset and the epoch are filled in. `clock` is what the broker's clock
+    /// shows, `now` steady time.
     pub fn append(
         &mut self,
-        now: TimestampMs,
+        (now, clock): (TimestampMs, TimestampMs),
         spec: &TopicSpec,
         leader_epoch: i32,
         header: &BatchHeader,
         batch: Bytes,
     ) -> Appended {
-        let append_time = (spec.message_timestamp_type == MessageTimestampType::LogAppendTime).then_some(now);
+        let append_time =
+            (spec.message_timestamp_type == MessageTimestampType::LogAppendTime).then_some(clock);
         let base_offset = self.end_offset;
-        let last_offset = base_offset + i64::from(header.last_offset_delta);
         let max_timestamp = append_time.unwrap_or(header.max_timestamp);
         let bytes = stamp(batch, base_offset, leader_epoch, append_time);
+        let last_offset = base_offset + i64::from(header.last_offset_delta);
+        self.epochs.assign(leader_epoch, base_offset);
+        let batch = StoredBatch { base_offset, last_offset, max_timestamp, appended_at: now, bytes };
+        self.store(spec, batch);
+        Appended { base_offset, log_append_time: append_time.unwrap_or(-1) }
+    }
 
-        if self.must_roll(spec, bytes.len(), max_timestamp) {
+    /// Appends a batch as the leader has it. False where it does not follow what is there.
+    pub fn append_copy(
+        &mut self,
+        now: TimestampMs,
+        spec: &TopicSpec,
+        header: &BatchHeader,
+        bytes: Bytes,
+    ) -> bool {
+        if header.base_offset < self.end_offset {
+            return false;
+        }
+        self.epochs.assign(header.leader_epoch, header.base_offset);
+        let (base_offset, last_offset) = (header.base_offset, header.last_offset());
+        let batch = StoredBatch {
+            base_offset,
+            last_offset,
+            max_timestamp: header.max_timestamp,
+            appended_at: now,
+            bytes,
+        };
+        self.store(spec, batch);
+        true
+    }
+
+    fn store(&mut self, spec: &TopicSpec, batch: StoredBatch) {
+        if self.must_roll(spec, batch.bytes.len(), batch.max_timestamp) {
+            // A segment is flushed when the next one begins.
+            self.flushed = self.flushed.max(self.end_offset);
             self.segments.push_back(Segment {
                 batches: Vec::new(),
                 size: 0,
-                max_timestamp,
-                first_timestamp: max_timestamp,
+                max_timestamp: batch.max_timestamp,
+                first_timestamp: batch.max_timestamp,
             });
         }
         let segment = self.segments.back_mut().expect("the first append rolls a segment");
-        segment.size += bytes.len();
-        segment.max_timestamp = segment.max_timestamp.max(max_timestamp);
-        segment.batches.push(StoredBatch { last_offset, max_timestamp, bytes: bytes.clone() });
-        self.end_offset = last_offset + 1;
-        Appended { base_offset, log_append_time: append_time.unwrap_or(-1), records: bytes }
+        segment.size += batch.bytes.len();
+        segment.max_timestamp = segment.max_timestamp.max(batch.max_timestamp);
+        self.end_offset = batch.last_offset + 1;
+        segment.batches.push(batch);
+    }
+
+    /// Everything below is on the disk.
+    pub fn flushed(&self) -> i64 {
+        self.flushed
+    }
+
+    /// The whole log is on the disk.
+    pub fn flush(&mut self) {
+        self.flushed = self.end_offset;
+    }
+
+    /// The machine loses its power: what was neither flushed nor written back, which takes `writeback_ms`, is gone.
+    pub fn lose_power(&mut self, now: TimestampMs, writeback_ms: i64) -> Option<i64> {
+        let flushed = self.flushed;
+        let lost = self.batches_from(flushed).find(|batch| batch.appended_at > now - writeback_ms);
+        let from = lost.map(|batch| batch.base_offset.max(flushed))?;
+        self.truncate_to(from).then_some(from)
+    }
+
+    /// Drops everything from an offset on. True if there was anything.
+    pub fn truncate_to(&mut self, offset: i64) -> bool {
+        if offset >= self.end_offset {
+            return false;
+        }
+        let mut end_offset = offset.max(self.start_offset);
+        while let Some(segment) = self.segments.back_mut() {
+            while let Some(last) = segment.batches.pop_if(|batch| batch.last_offset >= end_offset) {
+                segment.size -= last.bytes.len();
+                end_offset = end_offset.min(last.base_offset.max(self.start_offset));
+            }
+            if !segment.batches.is_empty() {
+                break;
+            }
+            self.segments.pop_back();
+        }
+        if let Some(active) = self.segments.back_mut() {
+            active.max_timestamp = active
+                .batches
+                .iter()
+                .map(|batch| batch.max_timestamp)
+                .max()
+                .unwrap_or(active.first_timestamp);
+        }
+        self.end_offset = end_offset;
+        self.flushed = self.flushed.min(end_offset);
+        self.epochs.truncate_from(end_offset);
+        true
+    }
+
+    /// Forgets everything and goes on at an offset: what the leader has begins there.
+    pub fn start_over_at(&mut self, offset: i64) {
+        *self = Log { start_offset: offset, end_offset: offset, flushed: offset, ..Log::default() };
     }
 
     fn must_roll(&self, spec: &TopicSpec, size: usize, timestamp: TimestampMs) -> bool {
@@ -102,7 +194,7 @@ impl Log {
     }
 
     /// Stored batches from the one that holds `offset` on (or the next one, where offsets are sparse).
-    fn batches_from(&self, offset: i64) -> impl Iterator<Item = &StoredBatch> {
+    pub fn batches_from(&self, offset: i64) -> impl Iterator<Item = &StoredBatch> {
         let ends_before =
             |segment: &Segment| segment.batches.last().is_none_or(|batch| batch.last_offset < offset);
         let first = self.segments.partition_point(ends_before);
@@ -112,11 +204,11 @@ impl Log {
         })
     }
 
-    /// Bytes that a fetch at `offset` could have, counted up to `enough`.
-    pub fn available(&self, offset: i64, enough: usize) -> Result<usize, OutOfRange> {
+    /// Bytes below `end` that a fetch at `offset` could have, counted up to `enough`.
+    pub fn available(&self, offset: i64, end: i64, enough: usize) -> Result<usize, OutOfRange> {
         self.in_range(offset)?;
         let mut sum = 0;
-        for batch in self.batches_from(offset) {
+        for batch in self.batches_from(offset).take_while(|batch| batch.last_offset < end) {
             sum += batch.bytes.len();
             if sum >= enough {
                 break;
@@ -125,13 +217,19 @@ impl Log {
         Ok(sum)
     }
 
-    /// Whole batches from `offset` on, at most `max_bytes`; with `at_least_one` the first batch always comes
-    /// (KIP-74). A single batch is not copied.
-    pub fn read(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Result<Bytes, OutOfRange> {
+    /// Whole batches from `offset` on that end below `end`, at most `max_bytes`; with `at_least_one` the first batch always
+    /// comes (KIP-74). A single batch is not copied.
+    pub fn read(
+        &self,
+        offset: i64,
+        end: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, OutOfRange> {
         self.in_range(offset)?;
         let mut size = 0;
         let mut chosen: Vec<&Bytes> = Vec::new();
-        for batch in self.batches_from(offset) {
+        for batch in self.batches_from(offset).take_while(|batch| batch.last_offset < end) {
             let fits = size + batch.bytes.len() <= max_bytes || (at_least_one && chosen.is_empty());
             if !fits {
                 break;
@@ -171,15 +269,40 @@ impl Log {
         self.offset_for_timestamp(max)
     }
 
-    /// Deletes segments, oldest first, whose newest record is older than `retention.ms`; also the active one. True if
-    /// there were any.
-    pub fn expire(&mut self, now: TimestampMs, retention_ms: i64) -> bool {
+    /// Deletes segments, oldest first, whose newest record is older than `retention.ms`; also the active one, but nothing
+    /// at or above the high watermark. True if there were any.
+    pub fn expire(&mut self, now: TimestampMs, retention_ms: i64, high_watermark: i64) -> bool {
         let start_offset = self.start_offset;
-        while self.expires_at(retention_ms).is_some_and(|expires_at| expires_at <= now) {
+        let is_below = |log: &Log| {
+            let last = log.segments.front().and_then(|segment| segment.batches.last());
+            last.is_some_and(|batch| batch.last_offset < high_watermark)
+        };
+        while self.expires_at(retention_ms).is_some_and(|expires_at| expires_at <= now) && is_below(self) {
             let deleted = self.segments.pop_front().expect("it expires");
             let last = deleted.batches.last().expect("segments are rolled for a batch");
             self.start_offset = self.start_offset.max(last.last_offset + 1);
         }
+        self.epochs.raise_start(self.start_offset);
+        self.start_offset > start_offset
+    }
+
+    /// `retention.bytes`: deletes segments, oldest first, as long as the others are still so large, and nothing at or above
+    /// the high watermark. True if there were any.
+    pub fn outgrow(&mut self, retention_bytes: i64, high_watermark: i64) -> bool {
+        let Ok(keep) = usize::try_from(retention_bytes) else { return false };
+        let start_offset = self.start_offset;
+        let mut size: usize = self.segments.iter().map(|segment| segment.size).sum();
+        while self.segments.len() > 1
+            && let Some(first) = self.segments.front()
+            && size - first.size >= keep
+            && first.batches.last().is_none_or(|last| last.last_offset < high_watermark)
+        {
+            size -= first.size;
+            self.segments.pop_front();
+            let next = self.segments.front().and_then(|segment| segment.batches.first());
+            self.start_offset = next.map_or(self.end_offset, |batch| batch.base_offset);
+        }
+        self.epochs.raise_start(self.start_offset);
         self.start_offset > start_offset
     }
 
@@ -198,5 +321,6 @@ impl Log {
         while self.segments.front().is_some_and(is_below) {
             self.segments.pop_front();
         }
+        self.epochs.raise_start(self.start_offset);
     }
 }

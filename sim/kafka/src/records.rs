@@ -53,6 +53,8 @@ pub const NONE: i64 = -1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
     pub base_offset: i64,
+    /// Of the leader that appended it; -1 as a producer sends it.
+    pub leader_epoch: i32,
     pub last_offset_delta: i32,
     pub base_timestamp: TimestampMs,
     pub max_timestamp: TimestampMs,
@@ -65,9 +67,10 @@ pub struct BatchHeader {
 
 impl BatchHeader {
     /// The header of the batch that `bytes` begins with, without any check but the length.
-    fn read(bytes: &[u8]) -> Option<BatchHeader> {
+    pub fn read(bytes: &[u8]) -> Option<BatchHeader> {
         (bytes.len() >= HEADER_SIZE).then(|| BatchHeader {
             base_offset: i64::from_be_bytes(array(bytes, BASE_OFFSET)),
+            leader_epoch: i32::from_be_bytes(array(bytes, PARTITION_LEADER_EPOCH)),
             last_offset_delta: i32::from_be_bytes(array(bytes, LAST_OFFSET_DELTA)),
             base_timestamp: i64::from_be_bytes(array(bytes, BASE_TIMESTAMP)),
             max_timestamp: i64::from_be_bytes(array(bytes, MAX_TIMESTAMP)),

@@ -141,7 +141,7 @@ fn cluster(layout: &Layout, scenario: &Scenario) -> Cluster {
         retention_ms: i64::from(topic.retention_days) * 24 * 3_600_000,
         ..TopicSpec::new(topic.name, topic.partitions)
     });
-    let spec = ClusterSpec { brokers: (0..brokers).collect(), topics: topics.collect() };
+    let spec = ClusterSpec::new((0..brokers).collect(), topics.collect());
     let broker = |id| {
         let mut config = BrokerConfig::new(id, spec.clone());
         let delay = kafka_integer(scenario, "group.initial.rebalance.delay.ms");

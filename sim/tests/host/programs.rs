@@ -25,7 +25,7 @@ use crate::sabotage::{Lie, Sabotage, SabotagedHttp, SabotagedLog, SabotagedStore
 
 pub fn cluster() -> Cluster {
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec::new(topic.name, topic.partitions)).collect();
-    let broker = Broker::new(BrokerConfig::new(0, ClusterSpec { brokers: vec![0], topics }));
+    let broker = Broker::new(BrokerConfig::new(0, ClusterSpec::new(vec![0], topics)));
     Rc::new(vec![BrokerSeat::new(broker, KAFKA)])
 }
 

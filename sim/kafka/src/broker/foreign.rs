@@ -24,6 +24,10 @@ impl Broker {
         let topic = TopicProduceData::default().with_name(at.topic.clone()).with_partition_data(vec![data]);
         let request = ProduceRequest::default().with_acks(0).with_topic_data(vec![topic]);
         let nobody = ReplyTo { conn: ConnectionId(u64::MAX), correlation: 0 };
-        self.produce(now, nobody, request)
+        let mut outputs = Vec::new();
+        self.produce(now, nobody, request, &mut outputs);
+        self.settle(now, &mut outputs);
+        outputs.retain(|output| !matches!(output, Output::Close { .. }));
+        outputs
     }
 }

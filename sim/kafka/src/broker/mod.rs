@@ -1,40 +1,61 @@
 //! One broker of the cluster: requests in, responses and facts out; whatever has to wait is parked as data.
 //!
-//! Called by the simulator's broker node (one per broker) and by the test harness. Fakes: a Kafka 3.x broker in
-//! KRaft mode with its part of the topics, its share of the consumer groups and its block of producer ids. Omits:
-//! replicas and elections (a partition is led where it is placed, or nobody leads it), metadata that knows of dead
-//! brokers, quotas, ACLs, and transactions. The seam for the latter: `InitProducerId`, `FindCoordinator`, `Fetch`
-//! and `ListOffsets` refuse their settings with `UNSUPPORTED_VERSION`, `Produce` with `INVALID_TXN_STATE`.
+//! Called by the simulator's broker node (one per broker), by the TCP front and by the test harness. Fakes: a Kafka 4.x
+//! broker in KRaft mode: replicas of its partitions, led or followed, its share of the coordinators, and its sessions with
+//! the controller. Omits: quotas, ACLs, tiered storage, rack awareness.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{GroupId, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use crate::cluster::{BrokerConfig, TimestampMs, TopicPartition, TopicSpec};
 use crate::group::Coordinator;
+use crate::image::Image;
+use crate::peer::Peer;
 use crate::protocol::{Request, RequestKind, Response};
+use crate::replica::{Replica, Role};
 use crate::trouble::{Draw, Refusal, Trouble, Troubles};
 
 mod admin;
+mod configs;
 mod coordination;
+mod epochs;
+mod facts;
 mod fetch;
+mod following;
 mod foreign;
+mod images;
+mod isr;
+mod leading;
 mod list_offsets;
-mod offsets_topic;
+mod metadata;
+mod peers;
 mod produce;
+mod producer_ids;
 mod redelivery;
 mod retention;
+mod session;
+mod sessions;
+mod state_topics;
+mod waits;
 
-use admin::ProducerIds;
-pub use coordination::{CoordinatorMoved, move_coordinator};
 use fetch::ParkedFetches;
+use following::Following;
+use isr::IsrChanges;
 pub use list_offsets::{EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, MAX_TIMESTAMP};
-use offsets_topic::OffsetsTopic;
-use produce::Partition;
+use peers::Calls;
+use produce::Then;
+use producer_ids::ProducerIds;
 use redelivery::Redeliveries;
+use session::Session;
+use sessions::FetchSessions;
+use state_topics::StateTopics;
+use waits::Waits;
 
 /// A client's connection, numbered by the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,13 +68,16 @@ pub enum Output {
     Respond { conn: ConnectionId, correlation: u64, response: Response },
     /// The client asked for what this broker does not speak: its connection is closed, as Kafka does it.
     Close { conn: ConnectionId },
-    /// Fact: a batch can be read from now on. `records` is the batch as stored, offsets filled in: see
-    /// [`crate::records::decode_batch`].
+    /// A request to another broker or to the controller: [`Broker::answered`] wants its outcome, after `timeout_ms` at the
+    /// latest. Requests to one peer arrive in this order.
+    Send { to: Peer, correlation: u64, request: Request, timeout_ms: i64 },
+    /// Fact: a batch can be read from now on, by readers of `read_committed` too. `records` is the batch as stored, offsets
+    /// filled in: see [`crate::records::decode_batch`]. A new leader may tell again what an earlier one has told.
     Visible { partition: TopicPartition, base_offset: i64, leader_epoch: i32, records: Bytes },
+    /// Fact: this broker's log lost what it had from `from` up to `to`.
+    Truncated { partition: TopicPartition, from: i64, to: i64 },
     /// Fact: a group has a new generation and every member its partitions (no members: the group is empty).
     Rebalanced { group: GroupId, generation: i32, members: Vec<MemberAssignment> },
-    /// The controller created a topic: give it to every broker of the cluster with [`Broker::learn_topic`].
-    TopicCreated(TopicSpec),
 }
 
 /// A member's share of a generation.
@@ -78,21 +102,28 @@ impl ReplyTo {
 }
 
 struct Topic {
+    id: Uuid,
     spec: TopicSpec,
-    /// `None` where another broker leads the partition.
-    partitions: Vec<Option<Partition>>,
+    /// `None` where this broker has no replica.
+    replicas: Vec<Option<Replica>>,
 }
 
-/// A broker. On a disk: topics, logs with producer state, committed offsets, finished generations of groups, and the
-/// counters behind producer ids, member ids and leader epochs. In memory: parked requests, sessions and rebalances.
+/// A broker. On a disk: logs with what is derived from them, and high watermarks. In memory: everything else.
 pub struct Broker {
     config: BrokerConfig,
+    image: Arc<Image>,
     topics: BTreeMap<TopicName, Topic>,
-    leader_epoch: i32,
+    session: Session,
+    calls: Calls,
+    last_call: u64,
     producer_ids: ProducerIds,
     fetches: ParkedFetches,
+    fetch_sessions: FetchSessions,
+    waits: Waits<Then>,
+    following: Following,
+    isr_changes: IsrChanges,
     coordinator: Coordinator,
-    offsets_topic: OffsetsTopic,
+    state_topics: StateTopics,
     troubles: Troubles,
     redeliveries: Redeliveries,
     /// How far the broker's clock is ahead of the steady time that waits and sessions count in.
@@ -102,24 +133,30 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// A broker of a new cluster, that all brokers are part of from the beginning.
     pub fn new(config: BrokerConfig) -> Broker {
+        let image = Arc::new(Image::first(&config.cluster));
         let mut broker = Broker {
-            producer_ids: ProducerIds::new(&config),
+            producer_ids: ProducerIds::first(&config),
             coordinator: Coordinator::new(&config),
-            offsets_topic: OffsetsTopic::new(&config),
+            state_topics: StateTopics::default(),
+            session: Session::first(&config),
+            image: Arc::clone(&image),
             topics: BTreeMap::new(),
-            leader_epoch: 0,
+            calls: Calls::default(),
+            last_call: 0,
             fetches: ParkedFetches::default(),
+            fetch_sessions: FetchSessions::default(),
+            waits: Waits::default(),
+            following: Following::default(),
+            isr_changes: IsrChanges::default(),
             troubles: Troubles::default(),
             redeliveries: Redeliveries::default(),
             clock_ahead_ms: 0,
             next_retention_check: None,
             config,
         };
-        for topic in broker.config.cluster.topics.clone() {
-            broker.learn_topic(topic);
-        }
-        broker.restart_groups(0);
+        broker.take_image(0, &image, &mut Vec::new());
         broker
     }
 
@@ -140,6 +177,16 @@ impl Broker {
         self.config.id
     }
 
+    /// The process begins its work: it follows leaders and tells the controller that it is there. Once, for the first
+    /// process of a broker; later ones begin with [`Broker::restart`].
+    pub fn start(&mut self, now: TimestampMs) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.session.start(now);
+        self.following.start();
+        self.settle(now, &mut outputs);
+        outputs
+    }
+
     /// Takes a request; its answer is among the outputs, or comes from a later call, or never (`acks=0`).
     pub fn handle(
         &mut self,
@@ -149,38 +196,60 @@ impl Broker {
         request: Request,
     ) -> Vec<Output> {
         let reply = ReplyTo { conn, correlation };
-        self.load_groups(now);
-        if self.troubles.is_quiet() {
-            return self.carry_out(now, reply, request);
+        if !self.session.serves() {
+            return vec![Output::Close { conn }];
         }
+        let mut outputs = Vec::new();
+        self.load_states(now, &mut outputs);
         let answered = !matches!(&request.kind, RequestKind::Produce(produce) if produce.acks == 0);
-        let outputs = match self.troubles.refuse(&request.kind) {
-            None => self.carry_out(now, reply, request),
-            Some(Refusal::Answer(response)) if answered => vec![reply.respond(response)],
-            Some(_) => Vec::new(),
-        };
+        match self.troubles.refuse(&request.kind) {
+            None => self.carry_out(now, reply, request, &mut outputs),
+            Some(Refusal::Answer(response)) if answered => outputs.push(reply.respond(response)),
+            Some(_) => {}
+        }
+        self.settle(now, &mut outputs);
         self.troubles.judge(now, outputs)
     }
 
-    fn carry_out(&mut self, now: TimestampMs, reply: ReplyTo, request: Request) -> Vec<Output> {
-        match request.kind {
-            RequestKind::Produce(request) => self.produce(now, reply, request),
-            RequestKind::Fetch(fetch) => self.fetch(now, reply, fetch, request.client_id),
-            RequestKind::ListOffsets(request) => vec![reply.respond(self.list_offsets(request))],
-            RequestKind::Metadata(request) => vec![reply.respond(self.metadata(request))],
-            RequestKind::ApiVersions(_) => vec![reply.respond(self.api_versions())],
-            RequestKind::CreateTopics(request) => self.create_topics(reply, request),
-            RequestKind::InitProducerId(request) => vec![reply.respond(self.init_producer_id(&request))],
-            RequestKind::FindCoordinator(request) => vec![reply.respond(self.find_coordinator(request))],
-            _ => self.coordinate(now, reply, request),
-        }
+    fn carry_out(&mut self, now: TimestampMs, reply: ReplyTo, request: Request, outputs: &mut Vec<Output>) {
+        let Request { client_id, version, kind } = request;
+        let response: Response = match kind {
+            RequestKind::Produce(request) => return self.produce(now, reply, request, outputs),
+            RequestKind::Fetch(fetch) => return self.fetch(now, reply, fetch, client_id, outputs),
+            RequestKind::ListOffsets(request) => self.list_offsets(request).into(),
+            RequestKind::OffsetForLeaderEpoch(request) => self.offsets_for_leader_epochs(request).into(),
+            RequestKind::Metadata(request) => return self.metadata(now, reply, request, outputs),
+            RequestKind::DescribeCluster(request) => self.describe_cluster(&request).into(),
+            RequestKind::DescribeTopicPartitions(request) => self.describe_topic_partitions(request).into(),
+            RequestKind::DescribeConfigs(request) => self.describe_configs(request).into(),
+            RequestKind::DescribeProducers(request) => self.describe_producers(request).into(),
+            RequestKind::ApiVersions(_) => self.api_versions().into(),
+            RequestKind::DeleteRecords(request) => self.delete_records_request(request, outputs).into(),
+            kind @ (RequestKind::CreateTopics(_)
+            | RequestKind::DeleteTopics(_)
+            | RequestKind::CreatePartitions(_)
+            | RequestKind::IncrementalAlterConfigs(_)
+            | RequestKind::ElectLeaders(_)) => return self.forward(reply, kind, outputs),
+            RequestKind::InitProducerId(request) => {
+                return self.init_producer_id(reply, &request, outputs);
+            }
+            RequestKind::FindCoordinator(request) => self.find_coordinator(request).into(),
+            kind => {
+                return self.coordinate(now, reply, Request { client_id, version, kind }, outputs);
+            }
+        };
+        outputs.push(reply.respond(response));
     }
 
     /// Does what is due: call it at [`Broker::next_deadline`]. Too early does nothing, too late does it late.
     pub fn tick(&mut self, now: TimestampMs) -> Vec<Output> {
-        let mut outputs = self.expire_fetches(now);
-        outputs.extend(self.tick_groups(now));
+        let mut outputs = Vec::new();
+        self.expire_waits(now, &mut outputs);
+        self.expire_fetches(now, &mut outputs);
+        self.tick_coordinators(now, &mut outputs);
         self.check_retention(now, &mut outputs);
+        self.check_isr(now);
+        self.settle(now, &mut outputs);
         if !self.troubles.is_quiet() {
             outputs = self.troubles.judge(now, outputs);
         }
@@ -191,21 +260,36 @@ impl Broker {
     /// When the next time-out falls due, if any is armed.
     pub fn next_deadline(&self) -> Option<TimestampMs> {
         let deadlines = [
+            self.waits.next_deadline(),
             self.fetches.next_deadline(),
             self.coordinator.next_deadline(),
-            self.offsets_topic.next_deadline(),
+            self.state_topics.next_deadline(),
             self.troubles.next_deadline(),
+            self.session.next_deadline(),
+            self.following.next_deadline().filter(|_| self.session.serves()),
+            self.isr_changes.next_deadline(),
             self.next_retention_check,
         ];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// What follows from everything that was done: requests to the controller and to leaders.
+    fn settle(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
+        self.tell_coordinators(now, outputs);
+        self.send_heartbeat(now, outputs);
+        self.send_isr_changes(outputs);
+        self.send_fetches(now, outputs);
     }
 
     /// The connection is gone: nothing more is sent on it. A member whose `JoinGroup` was parked there still counts
     /// as joined until its session ends, as in Kafka.
     pub fn disconnected(&mut self, conn: ConnectionId) {
         self.fetches.drop_connection(conn);
+        self.waits.drop_where(|then| then.is_on(conn));
         self.coordinator.drop_connection(conn);
         self.troubles.drop_connection(conn);
+        self.calls.drop_connection(conn);
+        self.producer_ids.drop_connection(conn);
     }
 
     /// Puts a trouble on this broker until [`Broker::end_trouble`]. Troubles of the same id end, and are counted,
@@ -224,65 +308,117 @@ impl Broker {
         self.troubles.met(id)
     }
 
-    /// The process dies: parked requests and rebalances under way are gone, silently.
+    /// The process dies: everything but the disk is gone, silently. The machine goes on, so the disk has all that was
+    /// written.
     pub fn crash(&mut self) {
+        self.calls = Calls::default();
         self.fetches = ParkedFetches::default();
+        self.fetch_sessions = FetchSessions::default();
+        self.waits = Waits::default();
+        self.following = Following::default();
+        self.isr_changes = IsrChanges::default();
+        self.producer_ids.crash();
         self.coordinator.crash();
+        self.state_topics.crash();
         self.troubles.crash();
-    }
-
-    /// The process is back: same log, producer state, committed offsets, and groups as they were last written, with
-    /// sessions that begin now; a new leader epoch and a new block of producer ids. Topics created meanwhile must be
-    /// taught again with [`Broker::learn_topic`].
-    pub fn restart(&mut self, now: TimestampMs) {
-        self.restart_groups(now);
-        self.leader_epoch += 1;
-        self.producer_ids.next_block();
-    }
-
-    /// Takes a topic that the controller created. A known topic is left alone.
-    pub fn learn_topic(&mut self, spec: TopicSpec) {
-        if self.topics.contains_key(&spec.name) {
-            return;
+        for replica in self.topics.values_mut().flat_map(|topic| topic.replicas.iter_mut().flatten()) {
+            replica.role = Role::Follower { leader: crate::image::NO_LEADER };
+            replica.partition_epoch = -1;
         }
-        let cluster = &self.config.cluster;
-        let partitions = (0..spec.partitions)
-            .map(|partition| {
-                (cluster.leader_of(&spec.name, partition) == self.config.id).then(Partition::default)
-            })
-            .collect();
-        self.topics.insert(spec.name.clone(), Topic { spec, partitions });
     }
 
-    /// All topics this broker knows.
-    pub fn topics(&self) -> impl Iterator<Item = &TopicSpec> {
-        self.topics.values().map(|topic| &topic.spec)
+    /// The machine loses its power, and with it what it had not written back to the disk within `writeback_ms`, besides what
+    /// [`Broker::crash`] loses.
+    pub fn lose_power(&mut self, now: TimestampMs, writeback_ms: i64) -> Vec<Output> {
+        self.crash();
+        let mut outputs = Vec::new();
+        for (name, topic) in &mut self.topics {
+            for (index, replica) in (0..).zip(&mut topic.replicas) {
+                let Some(replica) = replica else { continue };
+                let to = replica.log.end_offset();
+                let Some(from) = replica.log.lose_power(now, writeback_ms) else { continue };
+                replica.rebuild_producers();
+                replica.high_watermark = replica.high_watermark.min(replica.log.end_offset());
+                let partition = TopicPartition { topic: name.clone(), partition: index };
+                outputs.push(Output::Truncated { partition, from, to });
+            }
+        }
+        outputs
+    }
+
+    /// The process is back, with what is on its disk. It serves once the controller has registered it.
+    pub fn restart(&mut self, now: TimestampMs) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.session.restart(now);
+        if self.session.serves() {
+            let image = Arc::clone(&self.image);
+            self.take_image(now, &image, &mut outputs);
+        }
+        self.following.start();
+        self.settle(now, &mut outputs);
+        outputs
+    }
+
+    /// The cluster as this broker knows it.
+    pub fn image(&self) -> &Arc<Image> {
+        &self.image
     }
 
     /// Log start and end offset of a partition led here: for oracles, not for clients.
     pub fn log_range(&self, partition: &TopicPartition) -> Option<(i64, i64)> {
-        let (_, found) = self.partition(&partition.topic, partition.partition).ok()?;
+        let (_, found) = self.led(&partition.topic, partition.partition).ok()?;
         Some((found.log.start_offset(), found.log.end_offset()))
     }
 
-    fn partition(&self, topic: &TopicName, index: i32) -> Result<(&TopicSpec, &Partition), ResponseError> {
-        let topic = self.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let slot = usize::try_from(index).ok().and_then(|index| topic.partitions.get(index));
-        let partition = slot.ok_or(ResponseError::UnknownTopicOrPartition)?;
-        Ok((&topic.spec, partition.as_ref().ok_or(ResponseError::NotLeaderOrFollower)?))
+    /// A replica of this broker, led here or not.
+    fn replica(&self, topic: &TopicName, index: i32) -> Option<(&TopicSpec, &Replica)> {
+        let topic = self.topics.get(topic)?;
+        let replica = topic.replicas.get(usize::try_from(index).ok()?)?.as_ref()?;
+        Some((&topic.spec, replica))
     }
 
-    /// A request that names the leader epoch it believes in (KIP-320); -1 names none.
-    fn check_leader_epoch(&self, current_leader_epoch: i32) -> Result<(), ResponseError> {
-        match current_leader_epoch {
-            -1 => Ok(()),
-            epoch if epoch < self.leader_epoch => Err(ResponseError::FencedLeaderEpoch),
-            epoch if epoch > self.leader_epoch => Err(ResponseError::UnknownLeaderEpoch),
-            _ => Ok(()),
-        }
+    fn replica_mut(&mut self, topic: &TopicName, index: i32) -> Option<(&TopicSpec, &mut Replica)> {
+        let topic = self.topics.get_mut(topic)?;
+        let replica = topic.replicas.get_mut(usize::try_from(index).ok()?)?.as_mut()?;
+        Some((&topic.spec, replica))
+    }
+
+    /// A partition that this broker leads, as far as it knows.
+    fn led(&self, topic: &TopicName, index: i32) -> Result<(&TopicSpec, &Replica), ResponseError> {
+        let known = self.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let slot = usize::try_from(index).ok().and_then(|index| known.replicas.get(index));
+        let slot = slot.ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let replica = slot.as_ref().filter(|replica| replica.leading().is_some());
+        Ok((&known.spec, replica.ok_or(ResponseError::NotLeaderOrFollower)?))
+    }
+
+    fn led_mut(
+        &mut self,
+        topic: &TopicName,
+        index: i32,
+    ) -> Result<(&TopicSpec, &mut Replica), ResponseError> {
+        led_in(&mut self.topics, topic, index)
     }
 }
 
-fn partition_exists(topics: &BTreeMap<TopicName, Topic>, topic: &TopicName, partition: i32) -> bool {
-    topics.get(topic).is_some_and(|topic| (0..topic.spec.partitions).contains(&partition))
+fn led_in<'a>(
+    topics: &'a mut BTreeMap<TopicName, Topic>,
+    topic: &TopicName,
+    index: i32,
+) -> Result<(&'a TopicSpec, &'a mut Replica), ResponseError> {
+    let known = topics.get_mut(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let slot = usize::try_from(index).ok().and_then(|index| known.replicas.get_mut(index));
+    let slot = slot.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let replica = slot.as_mut().filter(|replica| replica.leading().is_some());
+    Ok((&known.spec, replica.ok_or(ResponseError::NotLeaderOrFollower)?))
+}
+
+/// A request that names the leader epoch it believes in (KIP-320); -1 names none.
+fn check_leader_epoch(replica: &Replica, current_leader_epoch: i32) -> Result<(), ResponseError> {
+    match current_leader_epoch {
+        -1 => Ok(()),
+        epoch if epoch < replica.leader_epoch => Err(ResponseError::FencedLeaderEpoch),
+        epoch if epoch > replica.leader_epoch => Err(ResponseError::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
 }

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::FetchResponse;
-use kafka_protocol::messages::fetch_request::FetchRequest;
-use kafka_protocol::messages::fetch_response::EpochEndOffset;
+use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
 use kafka_protocol::protocol::StrBytes;
 
+use super::fetch::ParkedFetch;
 use super::{Broker, Output};
 
 /// Clients that are to read again, and from how far back.
@@ -34,9 +34,9 @@ impl Broker {
         let mut outputs = Vec::new();
         for id in self.fetches.of_client(&client_id) {
             let Some(fetch) = self.fetches.take(id) else { continue };
-            match self.read_again(&client_id, &fetch.request) {
+            match self.read_again(&fetch) {
                 Some(response) => outputs.push(fetch.reply.respond(response)),
-                None => self.fetches.park(fetch),
+                None => self.park(fetch),
             }
         }
         outputs
@@ -48,34 +48,41 @@ impl Broker {
     }
 
     /// The answer that sends a client back, if one is due and there is a partition for it.
-    pub(super) fn read_again(
-        &mut self,
-        client_id: &StrBytes,
-        request: &FetchRequest,
-    ) -> Option<FetchResponse> {
+    pub(super) fn read_again(&mut self, fetch: &ParkedFetch) -> Option<FetchResponse> {
         if self.redeliveries.wanted.is_empty() {
             return None;
         }
-        let back = *self.redeliveries.wanted.get(client_id)?;
-        let mut response = self.read(request);
+        let back = *self.redeliveries.wanted.get(&fetch.client_id)?;
+        let mut response = FetchResponse::default().with_session_id(fetch.session.unwrap_or(0));
         let mut sent_back = 0;
-        for (topic, answer) in request.topics.iter().zip(&mut response.responses) {
-            for (wanted, data) in topic.partitions.iter().zip(&mut answer.partitions) {
-                if data.error_code != 0 || wanted.fetch_offset <= data.log_start_offset {
-                    continue;
-                }
-                let end_offset = (wanted.fetch_offset - back).max(data.log_start_offset);
-                data.diverging_epoch =
-                    EpochEndOffset::default().with_epoch(self.leader_epoch).with_end_offset(end_offset);
-                data.records = None;
-                sent_back += 1;
+        for (topic, wanted) in self.wanted_by(fetch) {
+            let Ok((_, replica)) = self.led(&topic, wanted.partition) else { continue };
+            let start_offset = replica.log.start_offset();
+            if wanted.fetch_offset <= start_offset {
+                continue;
+            }
+            let end_offset = (wanted.fetch_offset - back).max(start_offset);
+            let diverging =
+                EpochEndOffset::default().with_epoch(replica.leader_epoch).with_end_offset(end_offset);
+            let data = PartitionData::default()
+                .with_partition_index(wanted.partition)
+                .with_high_watermark(replica.high_watermark)
+                .with_last_stable_offset(replica.last_stable_offset())
+                .with_log_start_offset(start_offset)
+                .with_diverging_epoch(diverging);
+            sent_back += 1;
+            match response.responses.last_mut().filter(|last| last.topic == topic) {
+                Some(last) => last.partitions.push(data),
+                None => response
+                    .responses
+                    .push(FetchableTopicResponse::default().with_topic(topic).with_partitions(vec![data])),
             }
         }
         if sent_back == 0 {
             return None;
         }
-        self.redeliveries.wanted.remove(client_id);
-        *self.redeliveries.met.entry(client_id.clone()).or_default() += sent_back;
+        self.redeliveries.wanted.remove(&fetch.client_id);
+        *self.redeliveries.met.entry(fetch.client_id.clone()).or_default() += sent_back;
         Some(response)
     }
 }

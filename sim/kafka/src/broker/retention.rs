@@ -6,8 +6,14 @@
 
 use kafka_protocol::ResponseError;
 
+use kafka_protocol::messages::DeleteRecordsRequest;
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsResponse, DeleteRecordsTopicResult,
+};
+
+use super::leading::Moved;
 use super::{Broker, Output};
-use crate::cluster::{CleanupPolicy, TimestampMs, TopicPartition};
+use crate::cluster::{TimestampMs, TopicPartition};
 
 impl Broker {
     /// A partition's first segment may expire when the broker's clock shows `expires_at`: notes when to look.
@@ -30,58 +36,95 @@ impl Broker {
         }
     }
 
-    /// Deletes segments past `retention.ms`, and producer state past `producer.id.expiration.ms`. The broker does this by
-    /// itself in [`Broker::tick`].
+    /// Deletes segments past `retention.ms` or beyond `retention.bytes`, and producer state past
+    /// `producer.id.expiration.ms`. The broker does this by itself in [`Broker::tick`]. Followers delete what their leader has
+    /// deleted.
     pub fn expire(&mut self, now: TimestampMs) -> Vec<Output> {
         let clock = self.clock(now);
         let mut shortened = Vec::new();
         let mut next_expiry: Option<TimestampMs> = None;
         for (name, topic) in &mut self.topics {
-            for (index, partition) in (0..).zip(&mut topic.partitions) {
-                let Some(partition) = partition else { continue };
-                partition.producers.expire(clock, self.config.producer_id_expiration_ms);
-                if topic.spec.cleanup_policy != CleanupPolicy::Delete {
+            for (index, replica) in (0..).zip(&mut topic.replicas) {
+                let Some(replica) = replica else { continue };
+                replica.producers.expire(clock, self.config.producer_id_expiration_ms);
+                if !topic.spec.cleanup_policy.deletes() || replica.leading().is_none() {
                     continue;
                 }
-                if partition.log.expire(clock, topic.spec.retention_ms) {
+                let high_watermark = replica.high_watermark;
+                let expired = replica.log.expire(clock, topic.spec.retention_ms, high_watermark);
+                if replica.log.outgrow(topic.spec.retention_bytes, high_watermark) || expired {
+                    replica.producers.log_start_moved(replica.log.start_offset());
                     shortened.push(TopicPartition { topic: name.clone(), partition: index });
                 }
-                let expiry = partition.log.expires_at(topic.spec.retention_ms);
+                let expiry = replica.log.expires_at(topic.spec.retention_ms);
                 next_expiry = next_expiry.into_iter().chain(expiry).min();
             }
         }
         self.next_retention_check = next_expiry.map(|expiry| self.check_after(now, expiry));
         let mut outputs = Vec::new();
-        self.wake_fetches(&shortened, &mut outputs);
+        for at in shortened {
+            self.wake(&at, Moved::State, &mut outputs);
+        }
         outputs
     }
 
-    /// `DeleteRecords`: the log of a partition led here starts at `before_offset` from now on (-1: at its end). An earlier
-    /// offset than its start changes nothing, a later one than its end is out of range.
+    /// A partition is led here from now on: its segments expire here.
+    pub(super) fn note_first_expiry(&mut self, now: TimestampMs, at: &TopicPartition) {
+        let Ok((spec, replica)) = self.led(&at.topic, at.partition) else { return };
+        let expires_at = replica.log.expires_at(spec.retention_ms);
+        if let Some(expires_at) = expires_at.filter(|_| spec.cleanup_policy.deletes()) {
+            self.note_expiry(now, expires_at);
+        }
+    }
+
+    /// `DeleteRecords`: the log of a partition led here starts at `before_offset` from now on (-1: at the high watermark). An
+    /// earlier offset than its start changes nothing, a later one than the high watermark is out of range.
     pub fn delete_records(
         &mut self,
         at: &TopicPartition,
         before_offset: i64,
     ) -> Result<Vec<Output>, ResponseError> {
-        self.partition(&at.topic, at.partition)?;
-        let slot = usize::try_from(at.partition).ok();
-        let topic = self.topics.get_mut(&at.topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let partition = slot.and_then(|slot| topic.partitions.get_mut(slot)).and_then(Option::as_mut);
-        let log = &mut partition.ok_or(ResponseError::NotLeaderOrFollower)?.log;
-        let before_offset = if before_offset == -1 { log.end_offset() } else { before_offset };
-        if before_offset < 0 || before_offset > log.end_offset() {
+        let (_, replica) = self.led_mut(&at.topic, at.partition)?;
+        let before_offset = if before_offset == -1 { replica.high_watermark } else { before_offset };
+        if before_offset < 0 || before_offset > replica.high_watermark {
             return Err(ResponseError::OffsetOutOfRange);
         }
-        log.delete_before(before_offset);
+        replica.log.delete_before(before_offset);
+        replica.producers.log_start_moved(replica.log.start_offset());
         let mut outputs = Vec::new();
-        self.wake_fetches(std::slice::from_ref(at), &mut outputs);
+        self.wake(at, Moved::State, &mut outputs);
         Ok(outputs)
+    }
+
+    pub(super) fn delete_records_request(
+        &mut self,
+        request: DeleteRecordsRequest,
+        outputs: &mut Vec<Output>,
+    ) -> DeleteRecordsResponse {
+        let topics = request.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|wanted| {
+                let at = TopicPartition { topic: topic.name.clone(), partition: wanted.partition_index };
+                let result =
+                    DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index);
+                match self.delete_records(&at, wanted.offset) {
+                    Ok(woken) => {
+                        outputs.extend(woken);
+                        let start = self.log_range(&at).map_or(-1, |(start, _)| start);
+                        result.with_low_watermark(start)
+                    }
+                    Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
+                }
+            });
+            let partitions = partitions.collect();
+            DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
+        });
+        DeleteRecordsResponse::default().with_topics(topics.collect())
     }
 
     /// The first offset of a partition led here whose record is not older than `timestamp`; the log's end where all are.
     /// With [`Broker::delete_records`] this is retention down to a time.
     pub fn offset_at(&self, at: &TopicPartition, timestamp: TimestampMs) -> Option<i64> {
-        let (_, found) = self.partition(&at.topic, at.partition).ok()?;
+        let (_, found) = self.led(&at.topic, at.partition).ok()?;
         Some(found.log.offset_for_timestamp(timestamp).map_or(found.log.end_offset(), |(_, offset)| offset))
     }
 }

@@ -11,12 +11,12 @@ use kafka_protocol::messages::produce_response::ProduceResponse;
 use crate::bench::{Bench, CONN, TOPIC, plain, produce_request};
 
 #[test]
-fn a1_acks_0_is_never_answered_and_its_errors_are_lost() {
+fn a1_acks_0_is_never_answered_and_an_error_closes_the_connection() {
     let mut bench = Bench::with(|config| config.message_max_bytes = 100);
     let outputs = bench.ask(produce_request(0, 0, plain(&["v"])));
     assert!(matches!(outputs[..], [Output::Visible { .. }]), "{outputs:?}");
     let too_large = "x".repeat(200);
-    assert_eq!(bench.ask(produce_request(0, 0, plain(&[&too_large]))), []);
+    assert_eq!(bench.ask(produce_request(0, 0, plain(&[&too_large]))), [Output::Close { conn: CONN }]);
     assert_eq!(bench.read(0, 0, 1_000).high_watermark, 1);
 }
 
@@ -44,7 +44,7 @@ fn a2_a3_acks_1_and_all_are_answered_after_the_append() {
 
 #[test]
 fn a7_only_the_leader_takes_a_batch() {
-    let cluster = ClusterSpec { brokers: vec![10, 11, 12], topics: vec![TopicSpec::new(TOPIC, 3)] };
+    let cluster = ClusterSpec::new(vec![10, 11, 12], vec![TopicSpec::new(TOPIC, 3)]);
     let leader = cluster.leader_of(TOPIC, 0);
     for id in cluster.brokers.clone() {
         let mut broker = Broker::new(BrokerConfig::new(id, cluster.clone()));
@@ -60,7 +60,7 @@ fn a7_only_the_leader_takes_a_batch() {
 
 #[test]
 fn a7_the_partitions_of_a_topic_are_led_by_different_brokers() {
-    let cluster = ClusterSpec { brokers: vec![10, 11, 12], topics: vec![] };
+    let cluster = ClusterSpec::new(vec![10, 11, 12], vec![]);
     let mut leaders: Vec<i32> = (0..3).map(|partition| cluster.leader_of(TOPIC, partition)).collect();
     leaders.sort_unstable();
     assert_eq!(leaders, [10, 11, 12]);

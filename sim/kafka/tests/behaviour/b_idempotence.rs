@@ -112,12 +112,13 @@ fn b22_de_duplication_survives_a_crash() {
 
 #[test]
 fn b_producer_ids_are_unique_across_brokers_blocks_and_restarts() {
-    use kafka::{Broker, BrokerConfig, ClusterSpec};
-    let cluster = ClusterSpec { brokers: vec![0, 1, 2], topics: vec![] };
+    use kafka::{BrokerConfig, ClusterSpec, Controller};
+    let cluster = ClusterSpec::new(vec![0, 1, 2], vec![]);
+    let mut controller = Controller::new(cluster.clone(), 0);
     let mut seen = std::collections::BTreeSet::new();
     for id in 0..3 {
-        let mut bench =
-            Bench { broker: Broker::new(BrokerConfig::new(id, cluster.clone())), now: 0, correlation: 0 };
+        let mut bench = Bench::of(BrokerConfig::new(id, cluster.clone()), 0);
+        bench.controller = controller;
         for round in 0..2_500 {
             if round % 400 == 0 {
                 bench.broker.crash();
@@ -127,5 +128,6 @@ fn b_producer_ids_are_unique_across_brokers_blocks_and_restarts() {
             let response: InitProducerIdResponse = bench.call(request);
             assert!(seen.insert(response.producer_id.0), "{} twice", response.producer_id.0);
         }
+        controller = bench.controller;
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use kafka::records::{BatchProducer, RecordView, encode_batch};
 use kafka::{
-    Broker, BrokerConfig, ClusterSpec, ConnectionId, Output, Request, RequestKind, Response, ResponseError,
-    StrBytes, TopicSpec, topic_name,
+    Broker, BrokerConfig, ClusterSpec, ConnectionId, Controller, ControllerOutput, Output, Peer, Request,
+    RequestKind, Response, ResponseError, StrBytes, TopicSpec, topic_name,
 };
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
@@ -14,9 +14,10 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Produ
 pub const TOPIC: &str = "trade-submitted";
 pub const CONN: ConnectionId = ConnectionId(1);
 
-/// One broker that leads everything, and the time.
+/// One broker that leads everything, its controller, and the time.
 pub struct Bench {
     pub broker: Broker,
+    pub controller: Controller,
     pub now: i64,
     pub correlation: u64,
 }
@@ -29,10 +30,15 @@ impl Bench {
     /// With other settings than the default: one topic of two partitions, kept for ever.
     pub fn with(adjust: impl FnOnce(&mut BrokerConfig)) -> Bench {
         let topic = TopicSpec { retention_ms: -1, ..TopicSpec::new(TOPIC, 2) };
-        let cluster = ClusterSpec { brokers: vec![0], topics: vec![topic] };
+        let cluster = ClusterSpec::new(vec![0], vec![topic]);
         let mut config = BrokerConfig::new(0, cluster);
         adjust(&mut config);
-        Bench { broker: Broker::new(config), now: 1_000_000, correlation: 0 }
+        Bench::of(config, 1_000_000)
+    }
+
+    pub fn of(config: BrokerConfig, now: i64) -> Bench {
+        let controller = Controller::new(config.cluster.clone(), now);
+        Bench { broker: Broker::new(config), controller, now, correlation: 0 }
     }
 
     /// Sends a request; the outputs come back, the answer among them if there is one already.
@@ -43,7 +49,23 @@ impl Bench {
     pub fn ask_as(&mut self, client: &str, request: impl Into<RequestKind>) -> Vec<Output> {
         self.correlation += 1;
         let request = Request::new(StrBytes::from_string(client.to_owned()), request);
-        self.broker.handle(self.now, CONN, self.correlation, request)
+        let outputs = self.broker.handle(self.now, CONN, self.correlation, request);
+        outputs.into_iter().flat_map(|output| self.deliver(output)).collect()
+    }
+
+    /// What the broker asks of the controller is answered at once.
+    fn deliver(&mut self, output: Output) -> Vec<Output> {
+        let Output::Send { to: Peer::Controller, correlation, request, .. } = output else {
+            return vec![output];
+        };
+        let answers = self.controller.handle(self.now, CONN, correlation, request);
+        let answers = answers.into_iter().filter_map(|answer| match answer {
+            ControllerOutput::Respond { correlation, answer, .. } => Some((correlation, answer)),
+            _ => None,
+        });
+        answers
+            .flat_map(|(correlation, answer)| self.broker.answered(self.now, correlation, Ok(answer)))
+            .collect()
     }
 
     /// Sends a request that is answered at once.

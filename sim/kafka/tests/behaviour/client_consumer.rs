@@ -386,8 +386,7 @@ fn a_coordinator_that_is_silent_for_less_than_the_session_costs_nothing() {
     let producer = producer(&world);
     let (_, log) = start(&mut world, config("a"));
     world.run_for(10_000);
-    let coordinator =
-        kafka::ClusterSpec { brokers: BROKERS.to_vec(), topics: vec![] }.coordinator_of("clearing");
+    let coordinator = kafka::ClusterSpec::new(BROKERS.to_vec(), vec![]).coordinator_of("clearing");
     world.state.borrow_mut().silent.insert(coordinator);
     world.run_for(40_000);
     world.state.borrow_mut().silent.clear();

@@ -16,7 +16,7 @@ const GROUP: &str = "clearing";
 const HOUR_MS: i64 = 3_600_000;
 
 fn coordinator(world: &World) -> i32 {
-    world.state.borrow().brokers[&0].coordinator_of(GROUP)
+    world.state.borrow().brokers[&0].coordinator_of(GROUP).expect("somebody leads its partition")
 }
 
 fn kinds(log: &Log) -> Vec<&'static str> {

@@ -58,7 +58,7 @@ pub fn written(world: &World) -> BTreeMap<i32, Vec<String>> {
 }
 
 pub fn leader(partition: i32) -> i32 {
-    kafka::ClusterSpec { brokers: BROKERS.to_vec(), topics: vec![] }.leader_of(TOPIC, partition)
+    kafka::ClusterSpec::new(BROKERS.to_vec(), vec![]).leader_of(TOPIC, partition)
 }
 
 pub fn world() -> World {

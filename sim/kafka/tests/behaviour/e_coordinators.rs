@@ -46,9 +46,9 @@ fn e55_a_rebalance_that_a_crash_interrupts_is_forgotten() {
 
 #[test]
 fn e55_only_the_coordinator_answers() {
-    let cluster = ClusterSpec { brokers: vec![0, 1, 2], topics: vec![] };
+    let cluster = ClusterSpec::new(vec![0, 1, 2], vec![]);
     let other = (0..3).find(|id| *id != cluster.coordinator_of(GROUP)).expect("two others");
-    let mut bench = Bench { broker: Broker::new(BrokerConfig::new(other, cluster)), now: 0, correlation: 0 };
+    let mut bench = Bench::of(BrokerConfig::new(other, cluster), 0);
     assert_eq!(bench.heartbeat("a-1", 1), Err(ResponseError::NotCoordinator));
 }
 
@@ -62,13 +62,9 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Cluster {
-        let cluster = ClusterSpec { brokers: vec![0, 1, 2], topics: vec![TopicSpec::new(TOPIC, 2)] };
+        let cluster = ClusterSpec::new(vec![0, 1, 2], vec![TopicSpec::new(TOPIC, 2)]);
         let old = usize::try_from(cluster.coordinator_of(GROUP)).expect("small");
-        let bench = |id| Bench {
-            broker: Broker::new(BrokerConfig::new(id, cluster.clone())),
-            now: 1_000_000,
-            correlation: 0,
-        };
+        let bench = |id| Bench::of(BrokerConfig::new(id, cluster.clone()), 1_000_000);
         let mut brokers: Vec<Bench> = (0..3).map(bench).collect();
         let members = brokers[old].stable_group(&["a", "b"]);
         let now = brokers[old].now;

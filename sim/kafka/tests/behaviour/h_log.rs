@@ -177,17 +177,3 @@ fn h_a_closed_connection_and_a_crash_drop_parked_fetches() {
     bench.broker.restart(bench.now);
     assert_eq!(bench.broker.next_deadline(), None);
 }
-
-#[test]
-fn i75_a_stale_leader_epoch_is_fenced() {
-    let mut bench = Bench::new();
-    bench.broker.crash();
-    bench.broker.restart(bench.now);
-    let codes = [0, 1, 2].map(|epoch| {
-        let mut request = fetch_request(&[(0, 0)], 0, 1_000);
-        request.topics[0].partitions[0].current_leader_epoch = epoch;
-        let response: FetchResponse = bench.call(request);
-        response.responses[0].partitions[0].error_code
-    });
-    assert_eq!(codes, [ResponseError::FencedLeaderEpoch.code(), 0, ResponseError::UnknownLeaderEpoch.code()]);
-}

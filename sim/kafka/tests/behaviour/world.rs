@@ -1,7 +1,7 @@
-//! Clients and three brokers in one process, on a virtual clock: a deterministic event loop of a few dozen lines.
+//! Clients, three brokers and their controller in one process, on a virtual clock: a small deterministic event loop.
 //!
-//! Every message takes 1 ms. Fakes a network that keeps order per event queue; faults are brokers that are down or
-//! silent, and answers that are lost.
+//! Every message takes 1 ms. Fakes a network that keeps order per event queue; faults are brokers that are down, silent to
+//! clients or cut off from their peers, and answers that are lost.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use async_trait::async_trait;
 use futures::future::LocalBoxFuture;
 use kafka::client::{Link, LinkError};
-use kafka::{Broker, BrokerConfig, ClusterSpec, ConnectionId, Output, Request, Response, TopicSpec, Trouble};
+use kafka::{
+    Broker, BrokerConfig, ClusterSpec, ConnectionId, Controller, ControllerOutput, Output, Peer, PeerAnswer,
+    Request, Response, TopicPartition, TopicSpec, Trouble,
+};
 
 use crate::troubles::counting;
 
@@ -27,7 +30,20 @@ pub type Script = Box<dyn FnMut(i32, &Request) -> Option<Result<Response, LinkEr
 enum Event {
     Request { broker: i32, conn: ConnectionId, call: u64, request: Request },
     Answer { call: u64, result: Result<Response, LinkError> },
+    PeerRequest { from: i32, to: Peer, correlation: u64, request: Request },
+    PeerAnswer { to: i32, correlation: u64, answer: Result<PeerAnswer, LinkError> },
     Wake(u64),
+}
+
+/// Connections of brokers are numbered from here.
+const PEERS: u64 = 1 << 40;
+
+fn connection_of(broker: i32) -> ConnectionId {
+    ConnectionId(PEERS + u64::from(broker.unsigned_abs()))
+}
+
+fn broker_on(conn: ConnectionId) -> Option<i32> {
+    conn.0.checked_sub(PEERS).map(|broker| i32::try_from(broker).expect("brokers have small ids"))
 }
 
 #[derive(Default)]
@@ -41,6 +57,11 @@ pub struct State {
     next_id: u64,
     events: BTreeMap<(i64, u64), Event>,
     pub brokers: BTreeMap<i32, Broker>,
+    pub controller: Controller,
+    /// What the controller told.
+    pub elections: Vec<ControllerOutput>,
+    /// Brokers that neither reach their peers and the controller nor are reached by them.
+    pub cut_off: BTreeSet<i32>,
     pub down: BTreeSet<i32>,
     /// Takes requests in and never answers.
     pub silent: BTreeSet<i32>,
@@ -86,7 +107,19 @@ impl World {
     }
 
     pub fn with(topics: Vec<TopicSpec>, adjust: impl Fn(&mut BrokerConfig)) -> World {
-        let cluster = ClusterSpec { brokers: BROKERS.to_vec(), topics };
+        World::of(ClusterSpec::new(BROKERS.to_vec(), topics), adjust)
+    }
+
+    /// A cluster whose topics have three replicas, two of which must be in sync.
+    pub fn replicated(topics: Vec<TopicSpec>, adjust: impl Fn(&mut ClusterSpec)) -> World {
+        let mut cluster = ClusterSpec::new(BROKERS.to_vec(), topics);
+        cluster.settings.default_replication_factor = 3;
+        cluster.settings.min_insync_replicas = 2;
+        adjust(&mut cluster);
+        World::of(cluster, |_| {})
+    }
+
+    fn of(cluster: ClusterSpec, adjust: impl Fn(&mut BrokerConfig)) -> World {
         let broker = |id: i32| {
             let mut config = BrokerConfig::new(id, cluster.clone());
             adjust(&mut config);
@@ -97,6 +130,9 @@ impl World {
             next_id: 0,
             events: BTreeMap::new(),
             brokers: BROKERS.into_iter().map(broker).collect(),
+            controller: Controller::new(cluster.clone(), 0),
+            elections: Vec::new(),
+            cut_off: BTreeSet::new(),
             down: BTreeSet::new(),
             silent: BTreeSet::new(),
             lose_answers: BTreeMap::new(),
@@ -106,7 +142,13 @@ impl World {
             sent: BTreeMap::new(),
             facts: Vec::new(),
         };
-        World { state: Rc::new(RefCell::new(state)), tasks: Vec::new() }
+        let world = World { state: Rc::new(RefCell::new(state)), tasks: Vec::new() };
+        for id in BROKERS {
+            let mut state = world.state.borrow_mut();
+            let outputs = state.brokers.get_mut(&id).expect("a broker").start(0);
+            state.emit(id, outputs);
+        }
+        world
     }
 
     /// A client's link, with a connection of its own.
@@ -200,12 +242,21 @@ impl State {
     fn step(&mut self, until: i64) -> bool {
         let event = self.events.first_key_value().map(|((due, _), _)| *due);
         let alive = self.brokers.iter().filter(|(id, _)| !self.down.contains(id));
-        let deadline = alive.filter_map(|(id, broker)| broker.next_deadline().map(|due| (due, *id))).min();
+        let deadlines = alive.filter_map(|(id, broker)| broker.next_deadline().map(|due| (due, Some(*id))));
+        let deadline = deadlines.chain(self.controller.next_deadline().map(|due| (due, None))).min();
         match (event, deadline) {
             (event, Some((due, id))) if event.is_none_or(|event| due < event) && due <= until => {
                 self.now = self.now.max(due);
-                let outputs = self.brokers.get_mut(&id).expect("a broker").tick(due);
-                self.emit(id, outputs);
+                match id {
+                    Some(id) => {
+                        let outputs = self.brokers.get_mut(&id).expect("a broker").tick(self.now);
+                        self.emit(id, outputs);
+                    }
+                    None => {
+                        let outputs = self.controller.tick(self.now);
+                        self.emit_controllers(outputs);
+                    }
+                }
                 true
             }
             (Some(due), _) if due <= until => {
@@ -233,6 +284,15 @@ impl State {
                     self.brokers.get_mut(&broker).expect("a broker").handle(now, conn, call, request);
                 self.emit(broker, outputs);
             }
+            Event::PeerRequest { from, to, correlation, request } => {
+                self.ask_peer(from, to, correlation, request);
+            }
+            Event::PeerAnswer { to, .. } if self.down.contains(&to) => {}
+            Event::PeerAnswer { to, correlation, answer } => {
+                let now = self.now;
+                let outputs = self.brokers.get_mut(&to).expect("a broker").answered(now, correlation, answer);
+                self.emit(to, outputs);
+            }
             Event::Answer { call, result } => {
                 if let Some((waiting, _)) = self.calls.get_mut(&call)
                     && waiting.result.is_none()
@@ -250,9 +310,56 @@ impl State {
         }
     }
 
+    fn ask_peer(&mut self, from: i32, to: Peer, correlation: u64, request: Request) {
+        let conn = connection_of(from);
+        match to {
+            Peer::Controller if !self.cut_off.contains(&from) => {
+                let outputs = self.controller.handle(self.now, conn, correlation, request);
+                self.emit_controllers(outputs);
+            }
+            Peer::Broker(id) if !self.cut_off.contains(&from) && !self.cut_off.contains(&id) => {
+                if self.down.contains(&id) {
+                    let answer = Err(LinkError::Refused);
+                    self.schedule(LATENCY_MS, Event::PeerAnswer { to: from, correlation, answer });
+                    return;
+                }
+                let broker = self.brokers.get_mut(&id).expect("a broker");
+                let outputs = broker.handle(self.now, conn, correlation, request);
+                self.emit(id, outputs);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn emit_controllers(&mut self, outputs: Vec<ControllerOutput>) {
+        for output in outputs {
+            match output {
+                ControllerOutput::Respond { conn, correlation, answer } => {
+                    let to = broker_on(conn).expect("only brokers ask the controller");
+                    if !self.cut_off.contains(&to) {
+                        self.schedule(LATENCY_MS, Event::PeerAnswer { to, correlation, answer: Ok(answer) });
+                    }
+                }
+                fact => self.elections.push(fact),
+            }
+        }
+    }
+
     pub fn emit(&mut self, broker: i32, outputs: Vec<Output>) {
         for output in outputs {
             match output {
+                Output::Send { to, correlation, request, timeout_ms } => {
+                    self.schedule(LATENCY_MS, Event::PeerRequest { from: broker, to, correlation, request });
+                    let answer = Err(LinkError::TimedOut);
+                    self.schedule(timeout_ms, Event::PeerAnswer { to: broker, correlation, answer });
+                }
+                Output::Respond { conn, correlation, response } if broker_on(conn).is_some() => {
+                    let to = broker_on(conn).expect("just asked");
+                    if !self.cut_off.contains(&to) && !self.cut_off.contains(&broker) {
+                        let answer = Ok(PeerAnswer::from(response));
+                        self.schedule(LATENCY_MS, Event::PeerAnswer { to, correlation, answer });
+                    }
+                }
                 Output::Respond { correlation: call, response, .. } if !self.silent.contains(&broker) => {
                     let lost = self.calls.get(&call).and_then(|(_, name)| self.lose_answers.get_mut(name));
                     let result = match lost {
@@ -281,18 +388,32 @@ impl State {
         }
     }
 
+    /// The machine of a broker loses its power.
+    pub fn power_off(&mut self, broker: i32, writeback_ms: i64) {
+        self.crash(broker);
+        let now = self.now;
+        let outputs = self.brokers.get_mut(&broker).expect("a broker").lose_power(now, writeback_ms);
+        self.emit(broker, outputs);
+    }
+
+    /// Who leads a partition, as the controller knows it.
+    pub fn leader_of(&self, at: &TopicPartition) -> Option<i32> {
+        self.controller.leader_of(at)
+    }
+
     /// Requests sent so far, of all names.
     pub fn sent_in_all(&self) -> u32 {
         self.sent.values().sum()
     }
 
-    /// All brokers' clocks show the same time here.
+    /// Another broker leads the group's partition of `__consumer_offsets`, and takes so long to read it.
     pub fn move_coordinator(&mut self, group: &str, to: i32, load_ms: i64) {
-        let now = self.now;
-        let mut brokers: Vec<(i64, &mut Broker)> =
-            self.brokers.values_mut().map(|broker| (now, broker)).collect();
-        let moved = kafka::move_coordinator(&mut brokers, group, to, load_ms).expect("it was elsewhere");
-        self.emit(moved.from, moved.outputs);
+        let partition = ClusterSpec::new(BROKERS.to_vec(), Vec::new()).offsets_partition_of(group);
+        self.brokers.get_mut(&to).expect("a broker").slow_load(group, load_ms);
+        let at = TopicPartition::new(kafka::cluster::CONSUMER_OFFSETS, partition);
+        let (moved, outputs) = self.controller.move_leader(self.now, &at, to);
+        assert!(moved, "it was elsewhere, and {to} is in sync");
+        self.emit_controllers(outputs);
     }
 
     /// Puts a trouble on every broker, with draws that count up from 0 at each.
@@ -314,7 +435,8 @@ impl State {
     pub fn restart(&mut self, broker: i32) {
         self.down.remove(&broker);
         let now = self.now;
-        self.brokers.get_mut(&broker).expect("a broker").restart(now);
+        let outputs = self.brokers.get_mut(&broker).expect("a broker").restart(now);
+        self.emit(broker, outputs);
     }
 }
 

@@ -1,0 +1,179 @@
+//! What a leader does when its log, or its followers', has grown: the high watermark, who waited for it, who reads.
+//!
+//! Real: `Partition.maybeIncrementLeaderHW`, `ReplicaManager`.
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+
+use super::state_topics::Outcome;
+use super::waits::Wait;
+use super::{Broker, Output, Then};
+use crate::cluster::{TimestampMs, TopicPartition};
+use crate::log::Appended;
+use crate::records::{BatchHeader, EndTxnMarker};
+use crate::replica::{Replica, Role};
+
+/// Who is told that a partition has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// The log has grown: followers read on.
+    End,
+    /// More can be read by consumers.
+    Visible,
+    /// Another leader, another log start: everybody must ask again.
+    State,
+}
+
+impl Broker {
+    /// As many in-sync replicas as an `acks=all` append needs.
+    pub(super) fn min_insync(&self, at: &TopicPartition) -> usize {
+        let Some((spec, replica)) = self.replica(&at.topic, at.partition) else { return 1 };
+        let wanted = spec.min_insync_replicas.unwrap_or(self.config.cluster.settings.min_insync_replicas);
+        let replicas = replica.leading().map_or(1, |leading| leading.followers.len() + 1);
+        usize::try_from(wanted).unwrap_or(1).clamp(1, replicas)
+    }
+
+    /// Appends a batch that was judged to a partition led here. `marker` is what a control batch says.
+    pub(super) fn append_led(
+        &mut self,
+        now: TimestampMs,
+        at: &TopicPartition,
+        header: &BatchHeader,
+        marker: Option<EndTxnMarker>,
+        batch: Bytes,
+    ) -> Result<Appended, ResponseError> {
+        let clock = self.clock(now);
+        let Broker { topics, fetch_sessions, .. } = self;
+        let (spec, replica) = super::led_in(topics, &at.topic, at.partition)?;
+        let was_empty = replica.log.is_empty();
+        let end = replica.log.end_offset();
+        let appended = replica.log.append((now, clock), spec, replica.leader_epoch, header, batch);
+        match marker {
+            None => replica.producers.appended(clock, header, appended.base_offset),
+            Some(marker) => replica.producers.ended(clock, header, marker, appended.base_offset),
+        }
+        let unflushed = replica.log.end_offset() - replica.log.flushed();
+        if unflushed >= spec.flush_messages {
+            replica.log.flush();
+        }
+        let expires_at = replica.log.expires_at(spec.retention_ms);
+        let expires_at = expires_at.filter(|_| was_empty && spec.cleanup_policy.deletes());
+        if let Role::Leader(leading) = &mut replica.role {
+            for (id, follower) in &mut leading.followers {
+                if let Some(seen_at) = fetch_sessions.seen(*id) {
+                    follower.seen(seen_at, end);
+                }
+            }
+        }
+        let has_laggard = replica.has_laggard();
+        if let Some(expires_at) = expires_at {
+            self.note_expiry(now, expires_at);
+        }
+        if has_laggard {
+            self.isr_changes.watch(now, self.config.cluster.settings.replica_lag_time_max_ms / 2);
+        }
+        Ok(appended)
+    }
+
+    /// The log of a partition led here has grown.
+    pub(super) fn log_grew(&mut self, now: TimestampMs, at: &TopicPartition, outputs: &mut Vec<Output>) {
+        self.wake(at, Moved::End, outputs);
+        self.try_advance(now, at, outputs);
+    }
+
+    /// Raises the high watermark if it can rise: consumers see more, and whoever waited for it is answered.
+    pub(super) fn try_advance(&mut self, now: TimestampMs, at: &TopicPartition, outputs: &mut Vec<Output>) {
+        let min_insync = self.min_insync(at);
+        let lag_time_max_ms = self.config.cluster.settings.replica_lag_time_max_ms;
+        let Broker { topics, image, .. } = self;
+        let Ok((_, replica)) = super::led_in(topics, &at.topic, at.partition) else { return };
+        if !replica.advance(now, lag_time_max_ms, min_insync, |id| image.is_alive(id)) {
+            return;
+        }
+        let high_watermark = replica.high_watermark;
+        replica.producers.high_watermark_moved(high_watermark);
+        let in_sync = replica.leading().map_or(0, |leading| leading.isr.len());
+        self.tell_visible(at, outputs);
+        // Whoever is in the log without enough replicas hears so; the record may survive all the same.
+        let outcome = match in_sync >= min_insync {
+            true => Ok(()),
+            false => Err(ResponseError::NotEnoughReplicasAfterAppend),
+        };
+        for wait in self.waits.reached(at, high_watermark, outcome) {
+            self.conclude(wait, outputs);
+        }
+        self.wake(at, Moved::Visible, outputs);
+    }
+
+    /// A partition is led elsewhere now, or in another epoch.
+    pub(super) fn partition_moved(&mut self, at: &TopicPartition, outputs: &mut Vec<Output>) {
+        self.wake(at, Moved::State, outputs);
+    }
+
+    pub(super) fn expire_waits(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
+        for wait in self.waits.expired(now) {
+            self.conclude(wait, outputs);
+        }
+    }
+
+    /// Tells whoever waited what became of its appends.
+    pub(super) fn conclude(&mut self, wait: Wait<Then>, outputs: &mut Vec<Output>) {
+        match wait.then {
+            Then::Produced(reply) => outputs.push(reply.respond(&wait.appends)),
+            Then::Written { ticket } => {
+                let append = wait.appends.first().expect("a coordinator waits for one append");
+                let outcome = append.outcome.expect("a wait that has ended").map(|()| append.required - 1);
+                self.state_topics.push(Outcome::Written { ticket, outcome });
+            }
+        }
+    }
+
+    /// A follower asks for what comes at `offset`.
+    pub(super) fn follower_fetched(
+        &mut self,
+        now: TimestampMs,
+        follower: i32,
+        at: &TopicPartition,
+        offset: i64,
+        outputs: &mut Vec<Output>,
+    ) {
+        let me = self.config.id;
+        let lag_time_max_ms = self.config.cluster.settings.replica_lag_time_max_ms;
+        let image = std::sync::Arc::clone(&self.image);
+        let Ok((_, replica)) = self.led_mut(&at.topic, at.partition) else { return };
+        let end = replica.log.end_offset();
+        let Role::Leader(leading) = &mut replica.role else { return };
+        let Some(state) = leading.followers.get_mut(&follower) else { return };
+        state.fetched(now, offset, end);
+        let is_outside = !leading.isr.contains(&follower);
+        let better = is_outside
+            .then(|| replica.better_isr(now, me, lag_time_max_ms, |id| image.is_alive(id)))
+            .flatten();
+        if let Some(isr) = better {
+            self.want_isr(at, isr);
+        }
+        self.try_advance(now, at, outputs);
+    }
+}
+
+impl Replica {
+    /// Producer state from the log as it is now.
+    pub fn rebuild_producers(&mut self) {
+        self.producers = Default::default();
+        let start = self.log.start_offset();
+        for batch in self.log.batches_from(start) {
+            let header = BatchHeader::read(&batch.bytes).expect("stored batches were validated");
+            self.producers.replay(&header, marker_of(&header, &batch.bytes));
+        }
+        self.producers.high_watermark_moved(self.high_watermark);
+    }
+}
+
+/// What the record of a control batch says.
+pub(super) fn marker_of(header: &BatchHeader, batch: &Bytes) -> Option<EndTxnMarker> {
+    if !header.is_control() {
+        return None;
+    }
+    let (_, records) = crate::records::decode_batch(batch).ok()?;
+    records.first().and_then(EndTxnMarker::of)
+}

@@ -1,0 +1,156 @@
+//! A topic's settings by Kafka's names: set, taken back, and told.
+
+use crate::cluster::{BrokerConfig, CleanupPolicy, ClusterSettings, MessageTimestampType, TopicSpec};
+
+/// No such setting, or not with such a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// Sets a topic's setting.
+pub(crate) fn set(spec: &mut TopicSpec, name: &str, value: &str) -> Result<(), Refused> {
+    apply(spec, name, value).ok_or(Refused)?;
+    spec.set.insert(name.to_owned(), value.to_owned());
+    Ok(())
+}
+
+/// Takes a topic's setting back: the default is in force again.
+pub(crate) fn unset(spec: &mut TopicSpec, name: &str) -> Result<(), Refused> {
+    let fresh = TopicSpec {
+        replication_factor: spec.replication_factor,
+        ..TopicSpec::new(spec.name.as_str(), spec.partitions)
+    };
+    let settings = ClusterSettings::default();
+    if !all(&fresh, &settings).iter().any(|(known, _)| *known == name) {
+        return Err(Refused);
+    }
+    let kept = spec.set.iter().filter(|(kept, _)| kept.as_str() != name);
+    let mut rebuilt = fresh;
+    for (name, value) in kept {
+        set(&mut rebuilt, name, value)?;
+    }
+    *spec = rebuilt;
+    Ok(())
+}
+
+fn apply(spec: &mut TopicSpec, name: &str, value: &str) -> Option<()> {
+    match name {
+        "cleanup.policy" => spec.cleanup_policy = cleanup_policy(value)?,
+        "message.timestamp.type" => {
+            spec.message_timestamp_type = match value {
+                "CreateTime" => MessageTimestampType::CreateTime,
+                "LogAppendTime" => MessageTimestampType::LogAppendTime,
+                _ => return None,
+            }
+        }
+        "retention.ms" => spec.retention_ms = at_least(value, -1)?,
+        "retention.bytes" => spec.retention_bytes = at_least(value, -1)?,
+        "segment.bytes" => spec.segment_bytes = i32::try_from(at_least(value, 14)?).ok()?,
+        "segment.ms" => spec.segment_ms = at_least(value, 1)?,
+        "min.insync.replicas" => {
+            spec.min_insync_replicas = Some(i32::try_from(at_least(value, 1)?).ok()?);
+        }
+        "unclean.leader.election.enable" => spec.unclean_leader_election_enable = Some(value.parse().ok()?),
+        "max.message.bytes" => spec.max_message_bytes = Some(i32::try_from(at_least(value, 0)?).ok()?),
+        "delete.retention.ms" => spec.delete_retention_ms = at_least(value, 0)?,
+        "min.compaction.lag.ms" => spec.min_compaction_lag_ms = at_least(value, 0)?,
+        "flush.messages" => spec.flush_messages = at_least(value, 1)?,
+        // Taken, and without effect here.
+        "compression.type" => drop(["producer", "uncompressed"].contains(&value).then_some(())?),
+        "min.cleanable.dirty.ratio" => drop(value.parse::<f64>().ok().filter(|r| (0.0..=1.0).contains(r))?),
+        "file.delete.delay.ms"
+        | "flush.ms"
+        | "index.interval.bytes"
+        | "segment.index.bytes"
+        | "segment.jitter.ms"
+        | "max.compaction.lag.ms" => drop(at_least(value, 0)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn at_least(value: &str, least: i64) -> Option<i64> {
+    value.trim().parse().ok().filter(|number| *number >= least)
+}
+
+fn cleanup_policy(value: &str) -> Option<CleanupPolicy> {
+    let mut names: Vec<&str> = value.split(',').map(str::trim).collect();
+    names.sort_unstable();
+    match names[..] {
+        ["delete"] => Some(CleanupPolicy::Delete),
+        ["compact"] => Some(CleanupPolicy::Compact),
+        ["compact", "delete"] => Some(CleanupPolicy::CompactAndDelete),
+        _ => None,
+    }
+}
+
+/// All settings in force for a topic.
+pub(crate) fn all(spec: &TopicSpec, cluster: &ClusterSettings) -> Vec<(&'static str, String)> {
+    let policy = match spec.cleanup_policy {
+        CleanupPolicy::Delete => "delete",
+        CleanupPolicy::Compact => "compact",
+        CleanupPolicy::CompactAndDelete => "compact,delete",
+    };
+    let timestamps = match spec.message_timestamp_type {
+        MessageTimestampType::CreateTime => "CreateTime",
+        MessageTimestampType::LogAppendTime => "LogAppendTime",
+    };
+    let min_insync = spec.min_insync_replicas.unwrap_or(cluster.min_insync_replicas);
+    let unclean = spec.unclean_leader_election_enable.unwrap_or(cluster.unclean_leader_election_enable);
+    let max_bytes = spec.max_message_bytes.unwrap_or(crate::cluster::MESSAGE_MAX_BYTES);
+    let taken = |name: &str, default: &str| spec.set.get(name).map_or(default, String::as_str).to_owned();
+    vec![
+        ("cleanup.policy", policy.to_owned()),
+        ("compression.type", taken("compression.type", "producer")),
+        ("delete.retention.ms", spec.delete_retention_ms.to_string()),
+        ("file.delete.delay.ms", taken("file.delete.delay.ms", "60000")),
+        ("flush.messages", spec.flush_messages.to_string()),
+        ("flush.ms", taken("flush.ms", "9223372036854775807")),
+        ("index.interval.bytes", taken("index.interval.bytes", "4096")),
+        ("max.compaction.lag.ms", taken("max.compaction.lag.ms", "9223372036854775807")),
+        ("max.message.bytes", max_bytes.to_string()),
+        ("message.timestamp.type", timestamps.to_owned()),
+        ("min.cleanable.dirty.ratio", taken("min.cleanable.dirty.ratio", "0.5")),
+        ("min.compaction.lag.ms", spec.min_compaction_lag_ms.to_string()),
+        ("min.insync.replicas", min_insync.to_string()),
+        ("retention.bytes", spec.retention_bytes.to_string()),
+        ("retention.ms", spec.retention_ms.to_string()),
+        ("segment.bytes", spec.segment_bytes.to_string()),
+        ("segment.index.bytes", taken("segment.index.bytes", "10485760")),
+        ("segment.jitter.ms", taken("segment.jitter.ms", "0")),
+        ("segment.ms", spec.segment_ms.to_string()),
+        ("unclean.leader.election.enable", unclean.to_string()),
+    ]
+}
+
+/// A broker's settings.
+pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
+    let cluster = &config.cluster.settings;
+    vec![
+        ("auto.create.topics.enable", cluster.auto_create_topics_enable.to_string()),
+        ("auto.leader.rebalance.enable", cluster.auto_leader_rebalance_enable.to_string()),
+        ("broker.heartbeat.interval.ms", cluster.broker_heartbeat_interval_ms.to_string()),
+        ("broker.session.timeout.ms", cluster.broker_session_timeout_ms.to_string()),
+        ("default.replication.factor", cluster.default_replication_factor.to_string()),
+        ("group.initial.rebalance.delay.ms", config.group_initial_rebalance_delay_ms.to_string()),
+        ("group.max.session.timeout.ms", config.group_max_session_timeout_ms.to_string()),
+        ("group.min.session.timeout.ms", config.group_min_session_timeout_ms.to_string()),
+        ("log.retention.check.interval.ms", config.log_retention_check_interval_ms.to_string()),
+        ("message.max.bytes", config.message_max_bytes.to_string()),
+        ("min.insync.replicas", cluster.min_insync_replicas.to_string()),
+        ("node.id", config.id.to_string()),
+        ("num.partitions", cluster.num_partitions.to_string()),
+        ("offsets.retention.minutes", config.offsets_retention_minutes.to_string()),
+        ("offsets.topic.num.partitions", cluster.offsets_topic_num_partitions.to_string()),
+        ("offsets.topic.replication.factor", cluster.offsets_topic_replication_factor.to_string()),
+        ("producer.id.expiration.ms", config.producer_id_expiration_ms.to_string()),
+        ("replica.fetch.wait.max.ms", cluster.replica_fetch_wait_max_ms.to_string()),
+        ("replica.lag.time.max.ms", cluster.replica_lag_time_max_ms.to_string()),
+        ("transaction.state.log.min.isr", cluster.transaction_state_log_min_isr.to_string()),
+        ("transaction.state.log.num.partitions", cluster.transaction_state_log_num_partitions.to_string()),
+        (
+            "transaction.state.log.replication.factor",
+            cluster.transaction_state_log_replication_factor.to_string(),
+        ),
+        ("unclean.leader.election.enable", cluster.unclean_leader_election_enable.to_string()),
+    ]
+}

@@ -1,0 +1,183 @@
+//! A, I: three replicas, their leader, and what becomes of records when leaders change.
+
+use kafka::client::Link;
+use kafka::{Output, Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec};
+use kafka_protocol::messages::{FetchResponse, ProduceResponse};
+
+use crate::bench::{TOPIC, fetch_request, plain, produce_request};
+use crate::world::World;
+
+fn at() -> TopicPartition {
+    TopicPartition::new(TOPIC, 0)
+}
+
+fn world() -> World {
+    let topic = TopicSpec { retention_ms: -1, ..TopicSpec::new(TOPIC, 1) };
+    let mut world = World::replicated(vec![topic], |_| {});
+    world.run_for(1_000);
+    world
+}
+
+fn ask(world: &mut World, broker: i32, request: impl Into<RequestKind>) -> Option<Response> {
+    let link = world.link();
+    let request = Request::new(StrBytes::from_static_str("test"), request);
+    world.block_on(async move { link.call(broker, request, 60_000).await.ok() })
+}
+
+/// The base offset, or the error; `None` without an answer.
+fn produce(world: &mut World, broker: i32, acks: i16, value: &str) -> Option<Result<i64, ResponseError>> {
+    let mut request = produce_request(acks, 0, plain(&[value]));
+    request.timeout_ms = 5_000;
+    let response = ProduceResponse::try_from(ask(world, broker, request)?).expect("in kind");
+    let partition = &response.responses[0].partition_responses[0];
+    Some(ResponseError::try_from_code(partition.error_code).map_or(Ok(partition.base_offset), Err))
+}
+
+fn high_watermark(world: &mut World, broker: i32) -> i64 {
+    let response = ask(world, broker, fetch_request(&[(0, 0)], 0, 1_000)).expect("an answer");
+    FetchResponse::try_from(response).expect("in kind").responses[0].partitions[0].high_watermark
+}
+
+fn isr(world: &World) -> Vec<i32> {
+    world.state.borrow().controller.image().partition(&at()).expect("it is there").isr.clone()
+}
+
+fn leader(world: &World) -> i32 {
+    world.state.borrow().leader_of(&at()).expect("somebody leads")
+}
+
+fn other_than(leader: i32) -> [i32; 2] {
+    let mut others = [0, 1, 2].into_iter().filter(|id| *id != leader);
+    [others.next().expect("three brokers"), others.next().expect("three brokers")]
+}
+
+#[test]
+fn a3_an_acknowledged_record_is_on_all_in_sync_replicas() {
+    let mut world = world();
+    let leader = leader(&world);
+    assert_eq!(produce(&mut world, leader, -1, "a"), Some(Ok(0)));
+    assert_eq!(high_watermark(&mut world, leader), 1);
+    for broker in other_than(leader) {
+        assert_eq!(produce(&mut world, broker, -1, "b"), Some(Err(ResponseError::NotLeaderOrFollower)));
+    }
+    let facts = &world.state.borrow().facts;
+    assert!(facts.iter().any(|fact| matches!(fact, Output::Visible { base_offset: 0, .. })));
+}
+
+#[test]
+fn a4_a76_a_dead_follower_leaves_the_in_sync_set_and_too_few_replicas_refuse_acks_all() {
+    let mut world = world();
+    let leader = leader(&world);
+    let [first, second] = other_than(leader);
+    world.state.borrow_mut().crash(first);
+    world.run_for(15_000);
+    assert_eq!(isr(&world), vec![leader, second], "the controller fences whom it does not hear of");
+    assert_eq!(produce(&mut world, leader, -1, "a"), Some(Ok(0)), "two of two");
+    world.state.borrow_mut().crash(second);
+    world.run_for(15_000);
+    assert_eq!(isr(&world), vec![leader]);
+    assert_eq!(produce(&mut world, leader, -1, "b"), Some(Err(ResponseError::NotEnoughReplicas)));
+    assert_eq!(produce(&mut world, leader, 1, "c"), Some(Ok(1)), "nothing was appended, and acks=1 goes on");
+    assert_eq!(high_watermark(&mut world, leader), 1, "below min.insync.replicas it stands still");
+    for broker in [first, second] {
+        world.state.borrow_mut().restart(broker);
+    }
+    world.run_for(30_000);
+    assert_eq!(isr(&world).len(), 3, "they have caught up");
+    assert_eq!(high_watermark(&mut world, leader), 2);
+}
+
+#[test]
+fn i72_i73_a_new_leader_comes_from_the_in_sync_set_and_the_old_one_truncates() {
+    let mut world = world();
+    let old = leader(&world);
+    assert_eq!(produce(&mut world, old, -1, "a"), Some(Ok(0)));
+    world.state.borrow_mut().cut_off.insert(old);
+    assert_eq!(produce(&mut world, old, 1, "lost"), Some(Ok(1)), "it does not know yet");
+    assert_eq!(
+        produce(&mut world, old, -1, "unknown"),
+        Some(Err(ResponseError::RequestTimedOut)),
+        "nobody else has it"
+    );
+    world.run_for(20_000);
+    let new = leader(&world);
+    assert_ne!(new, old);
+    assert_eq!(produce(&mut world, new, -1, "b"), Some(Ok(1)));
+    world.state.borrow_mut().cut_off.clear();
+    world.run_for(60_000);
+    assert_eq!(produce(&mut world, old, 1, "c"), Some(Err(ResponseError::NotLeaderOrFollower)));
+    assert_eq!(isr(&world).len(), 3);
+    let truncated =
+        world.state.borrow().facts.iter().any(
+            |fact| matches!(fact, Output::Truncated { partition, from: 1, to: 3 } if *partition == at()),
+        );
+    assert!(truncated, "what was never replicated is gone");
+}
+
+#[test]
+fn i72_without_an_in_sync_replica_there_is_no_leader_and_an_unclean_one_loses_records() {
+    for unclean in [false, true] {
+        let topic = TopicSpec {
+            retention_ms: -1,
+            min_insync_replicas: Some(1),
+            unclean_leader_election_enable: Some(unclean),
+            ..TopicSpec::new(TOPIC, 1)
+        };
+        let mut world = World::replicated(vec![topic], |_| {});
+        world.run_for(1_000);
+        let old = leader(&world);
+        let [first, second] = other_than(old);
+        world.state.borrow_mut().crash(first);
+        world.state.borrow_mut().crash(second);
+        world.run_for(15_000);
+        assert_eq!(produce(&mut world, old, -1, "acknowledged"), Some(Ok(0)));
+        world.state.borrow_mut().crash(old);
+        world.state.borrow_mut().restart(first);
+        world.run_for(30_000);
+        let found = world.state.borrow().leader_of(&at());
+        if unclean {
+            assert_eq!(found, Some(first));
+            assert_eq!(high_watermark(&mut world, first), 0, "an acknowledged record has vanished");
+        } else {
+            assert_eq!(found, None);
+            world.state.borrow_mut().restart(old);
+            world.run_for(30_000);
+            assert_eq!(leader(&world), old);
+            assert_eq!(high_watermark(&mut world, old), 1);
+        }
+    }
+}
+
+#[test]
+fn i75_leader_epochs_that_are_not_the_leaders_are_refused() {
+    let mut world = world();
+    let old = leader(&world);
+    world.state.borrow_mut().crash(old);
+    world.run_for(15_000);
+    let new = leader(&world);
+    let codes = [0, 1, 2].map(|epoch| {
+        let mut request = fetch_request(&[(0, 0)], 0, 1_000);
+        request.topics[0].partitions[0].current_leader_epoch = epoch;
+        let response = ask(&mut world, new, request).expect("an answer");
+        FetchResponse::try_from(response).expect("in kind").responses[0].partitions[0].error_code
+    });
+    assert_eq!(codes, [ResponseError::FencedLeaderEpoch.code(), 0, ResponseError::UnknownLeaderEpoch.code()]);
+}
+
+#[test]
+fn i77_power_loss_of_all_replicas_loses_what_was_acknowledged() {
+    let mut world = world();
+    let leader = leader(&world);
+    assert_eq!(produce(&mut world, leader, -1, "old"), Some(Ok(0)));
+    world.run_for(60_000);
+    assert_eq!(produce(&mut world, leader, -1, "new"), Some(Ok(1)));
+    for broker in [0, 1, 2] {
+        world.state.borrow_mut().power_off(broker, 30_000);
+    }
+    for broker in [0, 1, 2] {
+        world.state.borrow_mut().restart(broker);
+    }
+    world.run_for(60_000);
+    let leader = self::leader(&world);
+    assert_eq!(high_watermark(&mut world, leader), 1, "only what was written back is there");
+}
