@@ -24,7 +24,8 @@ fn a_stable_group_is_described_with_what_its_members_have() {
     let described = &describe(&mut desk).groups[0];
     assert_eq!((described.error_code, described.group_state.as_str()), (0, "Stable"));
     assert_eq!((described.protocol_type.as_str(), described.protocol_data.as_str()), ("consumer", "range"));
-    let leader = described.members.iter().find(|member| member.member_id.as_str() == members[0]).expect("it is there");
+    let leader =
+        described.members.iter().find(|member| member.member_id.as_str() == members[0]).expect("it is there");
     assert_eq!(leader.member_assignment, "everything");
     assert_eq!(leader.member_metadata, subscription(TOPIC));
     assert_eq!(leader.client_id.as_str(), "client");
