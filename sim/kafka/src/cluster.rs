@@ -10,6 +10,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::partitioner::{murmur2, to_positive};
+use crate::txn::TransactionConfig;
 
 /// Milliseconds since the Unix epoch, on the clock of whoever is asked.
 pub type TimestampMs = i64;
@@ -194,12 +195,12 @@ impl ClusterSpec {
 
     /// The group's partition of `__consumer_offsets`.
     pub fn offsets_partition_of(&self, group_id: &str) -> i32 {
-        to_positive(java_hash(group_id)) % self.settings.offsets_topic_num_partitions
+        place(group_id, self.settings.offsets_topic_num_partitions)
     }
 
     /// The transactional id's partition of `__transaction_state`.
     pub fn transaction_partition_of(&self, transactional_id: &str) -> i32 {
-        to_positive(java_hash(transactional_id)) % self.settings.transaction_state_log_num_partitions
+        place(transactional_id, self.settings.transaction_state_log_num_partitions)
     }
 }
 
@@ -262,8 +263,13 @@ impl Default for ClusterSettings {
     }
 }
 
+/// The partition of a coordinator's topic that keeps a key, of so many (`Utils.abs`, which is not `Utils.toPositive`).
+pub(crate) fn place(key: &str, partitions: i32) -> i32 {
+    java_hash(key).checked_abs().unwrap_or(0) % partitions.max(1)
+}
+
 /// Java's `String.hashCode`, which Kafka places groups by.
-pub(crate) fn java_hash(text: &str) -> i32 {
+fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
@@ -283,6 +289,7 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub log_retention_check_interval_ms: i64,
+    pub transactions: TransactionConfig,
     /// `advertised.listeners` of every broker of the cluster, as clients are told them.
     pub advertised_listeners: BTreeMap<i32, Listener>,
 }
@@ -317,6 +324,7 @@ impl BrokerConfig {
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             producer_id_expiration_ms: DAY_MS,
             log_retention_check_interval_ms: 5 * 60 * 1000,
+            transactions: TransactionConfig::default(),
         }
     }
 

@@ -258,11 +258,6 @@ impl ProducerStates {
             .map_or(high_watermark, |first| first.min(high_watermark))
     }
 
-    /// First offset of the oldest transaction that is open, or whose marker is not below the high watermark.
-    pub fn first_unstable(&self, high_watermark: i64) -> Option<i64> {
-        self.transactions.first_unstable(high_watermark)
-    }
-
     /// Markers below are with all in-sync replicas: nobody needs to wait for these transactions any more.
     pub fn high_watermark_moved(&mut self, high_watermark: i64) {
         self.transactions.replicated_upto(high_watermark);

@@ -106,7 +106,7 @@ macro_rules! kinds {
 macro_rules! with_every_kind {
     ($macro:ident) => {
         $macro! {
-        Produce: ProduceRequest => ProduceResponse, 3..=11;
+        Produce: ProduceRequest => ProduceResponse, 3..=12;
         Fetch: FetchRequest => FetchResponse, 4..=12;
         ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 1..=7;
         Metadata: MetadataRequest => MetadataResponse, 0..=9;

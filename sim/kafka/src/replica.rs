@@ -118,7 +118,7 @@ impl Replica {
 
     /// Up to here `read_committed` readers may read.
     pub fn last_stable_offset(&self) -> i64 {
-        self.producers.last_stable_offset(self.high_watermark)
+        self.producers.last_stable_offset(self.high_watermark).max(self.log.start_offset())
     }
 
     /// Raises the high watermark to what all in-sync replicas have, and all that are about to be. True if it moved.

@@ -1,22 +1,19 @@
 //! Which APIs there are, and who coordinates what.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 use kafka_protocol::messages::{ApiKey, BrokerId};
+use kafka_protocol::protocol::StrBytes;
 
 use super::Broker;
 use crate::protocol::SUPPORTED;
 
 /// What clients are not offered: a broker closes the connection on which it is asked for these.
 const UNSERVED: &[ApiKey] = &[
-    ApiKey::AddPartitionsToTxn,
-    ApiKey::AddOffsetsToTxn,
-    ApiKey::EndTxn,
-    ApiKey::WriteTxnMarkers,
-    ApiKey::DescribeTransactions,
-    ApiKey::ListTransactions,
     ApiKey::AlterPartition,
     ApiKey::BrokerHeartbeat,
     ApiKey::BrokerRegistration,
@@ -24,31 +21,33 @@ const UNSERVED: &[ApiKey] = &[
 ];
 
 const GROUP_KEY: i8 = 0;
+const TRANSACTION_KEY: i8 = 1;
+
+/// The features that clients look at, with the highest level spoken here.
+const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
 
 impl Broker {
     pub(super) fn find_coordinator(&self, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
         let coordinators = request.coordinator_keys.into_iter().map(|key| {
-            let error = match request.key_type {
-                GROUP_KEY if key.is_empty() => Some(ResponseError::InvalidGroupId),
-                GROUP_KEY => None,
-                _ => Some(ResponseError::UnsupportedVersion),
+            let found = match request.key_type {
+                GROUP_KEY if key.is_empty() => Err(ResponseError::InvalidGroupId),
+                GROUP_KEY => self.coordinator_of(&key).ok_or(ResponseError::CoordinatorNotAvailable),
+                TRANSACTION_KEY => {
+                    let coordinator = self.transaction_coordinator_of(&key);
+                    coordinator.ok_or(ResponseError::CoordinatorNotAvailable)
+                }
+                _ => Err(ResponseError::InvalidRequest),
             };
-            let found = self.coordinator_of(&key);
-            let error = error.or(found.is_none().then_some(ResponseError::CoordinatorNotAvailable));
-            match error {
-                None => {
-                    let broker = found.expect("else it is not available");
+            let coordinator = Coordinator::default().with_key(key);
+            match found {
+                Ok(broker) => {
                     let listener = self.config.listener_of(broker);
-                    Coordinator::default()
-                        .with_key(key)
+                    coordinator
                         .with_node_id(BrokerId(broker))
                         .with_host(listener.host.clone())
                         .with_port(listener.port)
                 }
-                Some(error) => Coordinator::default()
-                    .with_key(key)
-                    .with_node_id(BrokerId(-1))
-                    .with_error_code(error.code()),
+                Err(error) => coordinator.with_node_id(BrokerId(-1)).with_error_code(error.code()),
             }
         });
         FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
@@ -59,6 +58,18 @@ impl Broker {
         let keys = offered.map(|(key, min, max)| {
             ApiVersion::default().with_api_key(*key as i16).with_min_version(*min).with_max_version(*max)
         });
-        ApiVersionsResponse::default().with_api_keys(keys.collect())
+        let (name, max_version) = TRANSACTION_VERSION;
+        let name = StrBytes::from_static_str(name);
+        let supported = SupportedFeatureKey::default().with_name(name.clone()).with_max_version(max_version);
+        let level = self.config.cluster.settings.transaction_version;
+        let finalized = FinalizedFeatureKey::default()
+            .with_name(name)
+            .with_max_version_level(level)
+            .with_min_version_level(level);
+        ApiVersionsResponse::default()
+            .with_api_keys(keys.collect())
+            .with_supported_features(vec![supported])
+            .with_finalized_features_epoch(0)
+            .with_finalized_features(if level > 0 { vec![finalized] } else { Vec::new() })
     }
 }

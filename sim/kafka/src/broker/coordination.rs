@@ -6,6 +6,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::protocol::StrBytes;
 
+use super::state_topics::CoordinatorOf;
 use super::{Broker, Output};
 use crate::cluster::{CONSUMER_OFFSETS, TimestampMs, TopicPartition};
 use crate::coordination::Todo;
@@ -30,7 +31,7 @@ impl Broker {
         let mut todo = Todo::default();
         self.coordinator.force_rebalance(now, &group_id(group), &mut todo)?;
         let mut outputs = Vec::new();
-        self.do_todo(now, todo, &mut outputs);
+        self.do_todo(now, CoordinatorOf::Groups, todo, &mut outputs);
         self.settle(now, &mut outputs);
         Ok(outputs)
     }
@@ -45,7 +46,7 @@ impl Broker {
         let mut todo = Todo::default();
         self.coordinator.force_out(now, &group_id(group), client_id, &mut todo)?;
         let mut outputs = Vec::new();
-        self.do_todo(now, todo, &mut outputs);
+        self.do_todo(now, CoordinatorOf::Groups, todo, &mut outputs);
         self.settle(now, &mut outputs);
         Ok(outputs)
     }

@@ -3,6 +3,7 @@
 use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 
+use super::verification::Clearance;
 use super::{Broker, ConnectionId, Output, ReplyTo};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::records::{RecordView, encode_batch};
@@ -25,7 +26,7 @@ impl Broker {
         let request = ProduceRequest::default().with_acks(0).with_topic_data(vec![topic]);
         let nobody = ReplyTo { conn: ConnectionId(u64::MAX), correlation: 0 };
         let mut outputs = Vec::new();
-        self.produce(now, nobody, request, &mut outputs);
+        self.append_produced(now, nobody, request, &Clearance::default(), &mut outputs);
         self.settle(now, &mut outputs);
         outputs.retain(|output| !matches!(output, Output::Close { .. }));
         outputs

@@ -120,10 +120,15 @@ impl Broker {
     pub(super) fn conclude(&mut self, wait: Wait<Then>, outputs: &mut Vec<Output>) {
         match wait.then {
             Then::Produced(reply) => outputs.push(reply.respond(&wait.appends)),
-            Then::Written { ticket } => {
+            Then::Marked(reply) => {
+                let (answer, decided) = reply.conclude(&wait.appends);
+                decided.into_iter().for_each(|outcome| self.state_topics.push(outcome));
+                outputs.push(answer);
+            }
+            Then::Written { of, ticket } => {
                 let append = wait.appends.first().expect("a coordinator waits for one append");
                 let outcome = append.outcome.expect("a wait that has ended").map(|()| append.required - 1);
-                self.state_topics.push(Outcome::Written { ticket, outcome });
+                self.state_topics.push(Outcome::Written { of, ticket, outcome });
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::peer::Peer;
 use crate::protocol::{Request, RequestKind, Response};
 use crate::replica::{Replica, Role};
 use crate::trouble::{Draw, Refusal, Trouble, Troubles};
+use crate::txn::{Questions, TransactionCoordinator};
 
 mod admin;
 mod configs;
@@ -42,6 +43,8 @@ mod retention;
 mod session;
 mod sessions;
 mod state_topics;
+mod transactions;
+mod verification;
 mod waits;
 
 use fetch::ParkedFetches;
@@ -55,6 +58,7 @@ use redelivery::Redeliveries;
 use session::Session;
 use sessions::FetchSessions;
 use state_topics::StateTopics;
+use verification::Parked;
 use waits::Waits;
 
 /// A client's connection, numbered by the network.
@@ -123,6 +127,8 @@ pub struct Broker {
     following: Following,
     isr_changes: IsrChanges,
     coordinator: Coordinator,
+    transactions: TransactionCoordinator,
+    questions: Questions<Parked>,
     state_topics: StateTopics,
     troubles: Troubles,
     redeliveries: Redeliveries,
@@ -139,6 +145,8 @@ impl Broker {
         let mut broker = Broker {
             producer_ids: ProducerIds::first(&config),
             coordinator: Coordinator::new(&config),
+            transactions: TransactionCoordinator::new(config.transactions.clone(), &config.cluster.settings),
+            questions: Questions::default(),
             state_topics: StateTopics::default(),
             session: Session::first(&config),
             image: Arc::clone(&image),
@@ -214,7 +222,7 @@ impl Broker {
     fn carry_out(&mut self, now: TimestampMs, reply: ReplyTo, request: Request, outputs: &mut Vec<Output>) {
         let Request { client_id, version, kind } = request;
         let response: Response = match kind {
-            RequestKind::Produce(request) => return self.produce(now, reply, request, outputs),
+            RequestKind::Produce(produce) => return self.produce(now, reply, version, produce, outputs),
             RequestKind::Fetch(fetch) => return self.fetch(now, reply, fetch, client_id, outputs),
             RequestKind::ListOffsets(request) => self.list_offsets(request).into(),
             RequestKind::OffsetForLeaderEpoch(request) => self.offsets_for_leader_epochs(request).into(),
@@ -231,11 +239,15 @@ impl Broker {
             | RequestKind::IncrementalAlterConfigs(_)
             | RequestKind::ElectLeaders(_)) => return self.forward(reply, kind, outputs),
             RequestKind::InitProducerId(request) => {
-                return self.init_producer_id(reply, &request, outputs);
+                return self.init_producer_id(now, reply, request, outputs);
             }
             RequestKind::FindCoordinator(request) => self.find_coordinator(request).into(),
+            RequestKind::WriteTxnMarkers(request) => {
+                return self.write_txn_markers(now, reply, request, outputs);
+            }
             kind => {
-                return self.coordinate(now, reply, Request { client_id, version, kind }, outputs);
+                let request = Request { client_id, version, kind };
+                return self.handle_transaction(now, reply, request, outputs);
             }
         };
         outputs.push(reply.respond(response));
@@ -263,6 +275,8 @@ impl Broker {
             self.waits.next_deadline(),
             self.fetches.next_deadline(),
             self.coordinator.next_deadline(),
+            self.transactions.next_deadline(),
+            self.questions.next_deadline(),
             self.state_topics.next_deadline(),
             self.troubles.next_deadline(),
             self.session.next_deadline(),
@@ -287,6 +301,8 @@ impl Broker {
         self.fetches.drop_connection(conn);
         self.waits.drop_where(|then| then.is_on(conn));
         self.coordinator.drop_connection(conn);
+        self.transactions.drop_connection(conn);
+        self.questions.drop_where(|parked| parked.is_on(conn));
         self.troubles.drop_connection(conn);
         self.calls.drop_connection(conn);
         self.producer_ids.drop_connection(conn);
@@ -319,6 +335,8 @@ impl Broker {
         self.isr_changes = IsrChanges::default();
         self.producer_ids.crash();
         self.coordinator.crash();
+        self.transactions.crash();
+        self.questions.crash();
         self.state_topics.crash();
         self.troubles.crash();
         for replica in self.topics.values_mut().flat_map(|topic| topic.replicas.iter_mut().flatten()) {

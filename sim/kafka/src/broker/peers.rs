@@ -20,6 +20,14 @@ pub(super) enum Purpose {
     Session,
     IsrChanges,
     ProducerIds,
+    /// Markers of a transaction, which the coordinator here has sent.
+    Markers {
+        ticket: u64,
+    },
+    /// A question to a transaction coordinator.
+    Verification {
+        ticket: u64,
+    },
     /// Replication from this leader.
     Fetch {
         leader: i32,
@@ -57,7 +65,11 @@ impl Broker {
         let correlation = self.last_call;
         self.calls.open.insert(correlation, purpose);
         let request = Request::new(StrBytes::from_string(format!("broker-{}", self.config.id)), request);
-        outputs.push(Output::Send { to, correlation, request, timeout_ms });
+        if to == Peer::Broker(self.config.id) {
+            self.state_topics.ask_self(correlation, request);
+        } else {
+            outputs.push(Output::Send { to, correlation, request, timeout_ms });
+        }
         correlation
     }
 
@@ -73,25 +85,40 @@ impl Broker {
         correlation: u64,
         answer: Result<PeerAnswer, LinkError>,
     ) -> Vec<Output> {
-        let Some(purpose) = self.calls.open.remove(&correlation) else { return Vec::new() };
         let mut outputs = Vec::new();
-        let answer = answer.ok();
-        if let Some(PeerAnswer { image: Some(image), .. }) = &answer {
-            self.take_image(now, image, &mut outputs);
-        }
-        let response = |answer: Option<PeerAnswer>| answer.map(|answer| answer.response);
-        match purpose {
-            Purpose::Session => self.session_answered(now, correlation, answer),
-            Purpose::IsrChanges => self.isr_changes_answered(now, response(answer), &mut outputs),
-            Purpose::ProducerIds => self.producer_ids_answered(response(answer), &mut outputs),
-            Purpose::Fetch { leader } => {
-                self.fetch_answered(now, correlation, leader, response(answer), &mut outputs);
-            }
-            Purpose::Nobody => {}
-            Purpose::Forward(reply) => outputs.push(forwarded(reply, response(answer))),
-        }
+        self.call_ended(now, correlation, answer, &mut outputs);
         self.settle(now, &mut outputs);
         self.troubles.judge(now, outputs)
+    }
+
+    pub(super) fn call_ended(
+        &mut self,
+        now: TimestampMs,
+        correlation: u64,
+        answer: Result<PeerAnswer, LinkError>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(purpose) = self.calls.open.remove(&correlation) else { return };
+        if let Ok(PeerAnswer { image: Some(image), .. }) = &answer {
+            self.take_image(now, image, outputs);
+        }
+        let response = |answer: Result<PeerAnswer, LinkError>| answer.map(|answer| answer.response);
+        match purpose {
+            Purpose::Session => self.session_answered(now, correlation, answer.ok()),
+            Purpose::IsrChanges => self.isr_changes_answered(now, response(answer).ok(), outputs),
+            Purpose::ProducerIds => self.producer_ids_answered(response(answer).ok(), outputs),
+            Purpose::Fetch { leader } => {
+                self.fetch_answered(now, correlation, leader, response(answer).ok(), outputs);
+            }
+            Purpose::Nobody => {}
+            Purpose::Forward(reply) => outputs.push(forwarded(reply, response(answer).ok())),
+            Purpose::Markers { ticket } => self.with_transactions(now, outputs, |coordinator, env| {
+                coordinator.sent(env, ticket, response(answer));
+            }),
+            Purpose::Verification { ticket } => {
+                self.verification_answered(now, ticket, response(answer), outputs);
+            }
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use kafka_protocol::messages::produce_response::{
     PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 
+use super::state_topics::CoordinatorOf;
+use super::transactions::MarkersReply;
+use super::verification::Clearance;
 use super::waits::Awaited;
 use super::{Broker, ConnectionId, Output, ReplyTo};
 use crate::cluster::{CONSUMER_OFFSETS, TRANSACTION_STATE, TimestampMs, TopicPartition};
@@ -20,8 +23,11 @@ use crate::records::{BatchHeader, decode_batch};
 /// Whom an append that waits for replicas is for.
 pub(super) enum Then {
     Produced(ProduceReply),
+    /// Markers of transactions.
+    Marked(MarkersReply),
     /// A coordinator's write.
     Written {
+        of: CoordinatorOf,
         ticket: u64,
     },
 }
@@ -30,6 +36,7 @@ impl Then {
     pub fn is_on(&self, conn: ConnectionId) -> bool {
         match self {
             Then::Produced(produced) => produced.reply.conn == conn,
+            Then::Marked(marked) => marked.is_on(conn),
             Then::Written { .. } => false,
         }
     }
@@ -65,15 +72,16 @@ struct Stored {
 }
 
 impl Broker {
-    pub(super) fn produce(
+    /// Appends what the coordinators have nothing against.
+    pub(super) fn append_produced(
         &mut self,
         now: TimestampMs,
         reply: ReplyTo,
         request: ProduceRequest,
+        clearance: &Clearance,
         outputs: &mut Vec<Output>,
     ) {
         let refusal = match request.acks {
-            -1..=1 if request.transactional_id.is_some() => Some(ResponseError::InvalidTxnState),
             -1..=1 => None,
             _ => Some(ResponseError::InvalidRequiredAcks),
         };
@@ -84,9 +92,9 @@ impl Broker {
             let mut partitions = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 let at = TopicPartition { topic: topic.name.clone(), partition: data.index };
-                let stored = match refusal {
+                let stored = match refusal.or(clearance.refusals.get(&at).copied()) {
                     Some(error) => Err(error),
-                    None => self.append(now, &at, request.acks, data),
+                    None => self.append(now, &at, request.acks, data, clearance.guard_of(&at)),
                 };
                 failed |= stored.is_err();
                 partitions.push(match &stored {
@@ -126,6 +134,7 @@ impl Broker {
         at: &TopicPartition,
         acks: i16,
         data: PartitionProduceData,
+        guard: Guard,
     ) -> Result<Stored, ResponseError> {
         let (spec, replica) = self.led(&at.topic, at.partition)?;
         if is_internal(&at.topic) {
@@ -142,9 +151,6 @@ impl Broker {
             return Err(ResponseError::MessageTooLarge);
         }
         let header = BatchHeader::validate(&batch)?;
-        if header.is_transactional() {
-            return Err(ResponseError::InvalidTxnState);
-        }
         if compacts {
             let (_, records) = decode_batch(&batch).map_err(|_| ResponseError::CorruptMessage)?;
             if records.iter().any(|record| record.key.is_none()) {
@@ -153,7 +159,7 @@ impl Broker {
         }
         let (clock, expiration_ms) = (self.clock(now), self.config.producer_id_expiration_ms);
         let (_, replica) = self.led(&at.topic, at.partition)?;
-        let verdict = replica.producers.check(clock, expiration_ms, &header, Guard::Missing)?;
+        let verdict = replica.producers.check(clock, expiration_ms, &header, guard)?;
         if let Verdict::Duplicate { base_offset } = verdict {
             let required = base_offset + i64::from(header.last_offset_delta) + 1;
             return Ok(Stored { base_offset, log_append_time: -1, required });

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 
 use super::peers::Purpose;
 use super::{Broker, ConnectionId, Output, ReplyTo};
-use crate::cluster::BrokerConfig;
+use crate::cluster::{BrokerConfig, TimestampMs};
 use crate::peer::Peer;
 use crate::protocol::Response;
 
@@ -53,6 +53,10 @@ impl ProducerIds {
         self.waiting.retain(|reply| reply.conn != conn);
     }
 
+    fn is_used_up(&self) -> bool {
+        self.block.is_empty() && !self.alone
+    }
+
     /// The next id; `None` until the controller has given a block.
     pub fn next(&mut self) -> Option<i64> {
         if self.block.is_empty() && self.alone {
@@ -63,25 +67,26 @@ impl ProducerIds {
 }
 
 impl Broker {
-    /// Always a fresh id at epoch 0: the epoch bump of KIP-360 for a given id is what idempotent clients do locally.
+    /// Without a transactional id always a fresh id at epoch 0: the epoch bump of KIP-360 for a given id is what idempotent
+    /// clients do locally.
     pub(super) fn init_producer_id(
         &mut self,
+        now: TimestampMs,
         reply: ReplyTo,
-        request: &InitProducerIdRequest,
+        request: InitProducerIdRequest,
         outputs: &mut Vec<Output>,
     ) {
-        let refused = |error: ResponseError| {
-            let response = InitProducerIdResponse::default().with_error_code(error.code());
-            reply.respond(response.with_producer_id(ProducerId(-1)).with_producer_epoch(-1))
-        };
-        match &request.transactional_id {
-            Some(id) if id.is_empty() => outputs.push(refused(ResponseError::InvalidRequest)),
-            Some(_) => outputs.push(refused(ResponseError::UnsupportedVersion)),
-            None => {
-                self.producer_ids.waiting.push_back(reply);
-                self.give_producer_ids(outputs);
+        if request.transactional_id.is_some() {
+            self.with_transactions(now, outputs, |coordinator, env| {
+                coordinator.init_producer_id(env, reply, request);
+            });
+            if self.producer_ids.is_used_up() {
+                self.ask_for_producer_ids(outputs);
             }
+            return;
         }
+        self.producer_ids.waiting.push_back(reply);
+        self.give_producer_ids(outputs);
     }
 
     fn give_producer_ids(&mut self, outputs: &mut Vec<Output>) {

@@ -5,32 +5,67 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::TopicName;
 
+use super::peers::Purpose;
+use super::verification::Parked;
 use super::waits::Awaited;
-use super::{Broker, Output, ReplyTo, Then};
-use crate::cluster::{CONSUMER_OFFSETS, TimestampMs, TopicPartition};
-use crate::coordination::{StateWrite, Todo};
+use super::{Broker, ConnectionId, Output, ReplyTo, Then};
+use crate::cluster::{CONSUMER_OFFSETS, TRANSACTION_STATE, TimestampMs, TopicPartition};
+use crate::coordination::{StateTransaction, StateWrite, Todo};
+use crate::peer::Peer;
 use crate::producer_state::Guard;
-use crate::protocol::Request;
+use crate::protocol::{Request, Response};
 use crate::records::{
-    BatchHeader, BatchProducer, RecordView, decode_batch, encode_batch, encode_transactional_batch,
+    BatchHeader, BatchProducer, Record, RecordView, decode_batch, encode_batch, encode_transactional_batch,
 };
+
+/// The connection of a broker to itself.
+const OWN: ConnectionId = ConnectionId(u64::MAX - 1);
+
+/// Whose topic it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CoordinatorOf {
+    Groups,
+    Transactions,
+}
+
+impl CoordinatorOf {
+    fn of_topic(topic: &TopicName) -> Option<CoordinatorOf> {
+        match topic.as_str() {
+            CONSUMER_OFFSETS => Some(CoordinatorOf::Groups),
+            TRANSACTION_STATE => Some(CoordinatorOf::Transactions),
+            _ => None,
+        }
+    }
+
+    fn partition(self, partition: i32) -> TopicPartition {
+        match self {
+            CoordinatorOf::Groups => TopicPartition::new(CONSUMER_OFFSETS, partition),
+            CoordinatorOf::Transactions => TopicPartition::new(TRANSACTION_STATE, partition),
+        }
+    }
+}
 
 /// What came of a write, or that a marker has come.
 pub(super) enum Outcome {
-    Written { ticket: u64, outcome: Result<i64, ResponseError> },
+    Written { of: CoordinatorOf, ticket: u64, outcome: Result<i64, ResponseError> },
     Marker { partition: i32, producer_id: i64, producer_epoch: i16, commit: bool },
 }
 
 #[derive(Default)]
 pub(super) struct StateTopics {
     /// Partitions that are being read, and until when.
-    loading: BTreeMap<i32, TimestampMs>,
+    loading: BTreeMap<TopicPartition, TimestampMs>,
     /// How long reading takes when the time comes.
-    slow: BTreeMap<i32, i64>,
+    slow: BTreeMap<TopicPartition, i64>,
     outcomes: VecDeque<Outcome>,
+    /// What coordinators here ask of this broker itself.
+    own_requests: VecDeque<(u64, Request)>,
+    /// Those without an answer.
+    own_open: usize,
 }
 
 impl StateTopics {
@@ -42,14 +77,17 @@ impl StateTopics {
         self.outcomes.push_back(outcome);
     }
 
+    pub fn ask_self(&mut self, correlation: u64, request: Request) {
+        self.own_open += 1;
+        self.own_requests.push_back((correlation, request));
+    }
+
     pub fn crash(&mut self) {
         self.loading.clear();
         self.outcomes.clear();
+        self.own_requests.clear();
+        self.own_open = 0;
     }
-}
-
-fn offsets_partition(partition: i32) -> TopicPartition {
-    TopicPartition::new(CONSUMER_OFFSETS, partition)
 }
 
 impl Broker {
@@ -68,26 +106,73 @@ impl Broker {
             known.is_some_and(|topic| (0..topic.spec.partitions).contains(&partition))
         };
         self.coordinator.handle(now, reply, request, &exists, &mut todo);
-        self.do_todo(now, todo, outputs);
+        self.do_todo(now, CoordinatorOf::Groups, todo, outputs);
     }
 
-    /// Does what a call to the group coordinator has left to do. What came of its writes it hears from
+    /// Does what a call to a coordinator has left to do. What came of its writes it hears from
     /// [`Broker::tell_coordinators`].
-    pub(super) fn do_todo(&mut self, now: TimestampMs, todo: Todo, outputs: &mut Vec<Output>) {
+    pub(super) fn do_todo(
+        &mut self,
+        now: TimestampMs,
+        of: CoordinatorOf,
+        todo: Todo,
+        outputs: &mut Vec<Output>,
+    ) {
         outputs.extend(todo.outputs);
         for write in todo.writes {
-            let (at, ticket) = (offsets_partition(write.partition), write.ticket);
-            match self.append_state(now, &at, write) {
-                Ok(required) => {
-                    let deadline = now + self.config.cluster.settings.offsets_commit_timeout_ms;
-                    let append = Awaited { at: at.clone(), required, outcome: None };
-                    self.waits.add(deadline, vec![append], Then::Written { ticket });
-                    self.log_grew(now, &at, outputs);
-                }
-                Err(error) => {
-                    self.state_topics.push(Outcome::Written { ticket, outcome: Err(error) });
-                }
+            match write.transaction.clone() {
+                None => self.write_state(now, of, write, Guard::Missing, outputs),
+                Some(transaction) => self.verify_write(now, of, write, transaction, outputs),
             }
+        }
+        for send in todo.sends {
+            let purpose = Purpose::Markers { ticket: send.ticket };
+            self.call(Peer::Broker(send.to), send.request, send.timeout_ms, purpose, outputs);
+        }
+    }
+
+    /// Offsets of a transaction are written when the transaction's coordinator has nothing against it.
+    fn verify_write(
+        &mut self,
+        now: TimestampMs,
+        of: CoordinatorOf,
+        write: StateWrite,
+        transaction: StateTransaction,
+        outputs: &mut Vec<Output>,
+    ) {
+        let (at, ticket) = (of.partition(write.partition), write.ticket);
+        let (_, header) = state_batch(self.clock(now), &write);
+        match self.begin_state_verification(now, &at, &header, transaction.is_added) {
+            Ok(guard @ Guard::Verified(_)) => {
+                let parked = Parked::State { of, write, guard };
+                self.ask_about_write(now, &at, transaction, parked, outputs);
+            }
+            Ok(guard) => self.write_state(now, of, write, guard, outputs),
+            Err(error) => self.state_topics.push(Outcome::Written { of, ticket, outcome: Err(error) }),
+        }
+    }
+
+    /// Appends a coordinator's records with `acks=all`.
+    pub(super) fn write_state(
+        &mut self,
+        now: TimestampMs,
+        of: CoordinatorOf,
+        write: StateWrite,
+        guard: Guard,
+        outputs: &mut Vec<Output>,
+    ) {
+        let (at, ticket) = (of.partition(write.partition), write.ticket);
+        match self.append_state(now, &at, write, guard) {
+            Ok(required) => {
+                let timeout_ms = match of {
+                    CoordinatorOf::Groups => self.config.cluster.settings.offsets_commit_timeout_ms,
+                    CoordinatorOf::Transactions => self.transactions.write_timeout_ms(ticket),
+                };
+                let append = Awaited { at: at.clone(), required, outcome: None };
+                self.waits.add(now + timeout_ms, vec![append], Then::Written { of, ticket });
+                self.log_grew(now, &at, outputs);
+            }
+            Err(error) => self.state_topics.push(Outcome::Written { of, ticket, outcome: Err(error) }),
         }
     }
 
@@ -97,6 +182,7 @@ impl Broker {
         now: TimestampMs,
         at: &TopicPartition,
         write: StateWrite,
+        guard: Guard,
     ) -> Result<i64, ResponseError> {
         let (_, replica) = self.led(&at.topic, at.partition)?;
         let in_sync = replica.leading().map_or(0, |leading| leading.isr.len());
@@ -104,75 +190,91 @@ impl Broker {
             return Err(ResponseError::NotEnoughReplicas);
         }
         let clock = self.clock(now);
-        let views: Vec<RecordView<'_>> = write
-            .records
-            .iter()
-            .map(|record| RecordView {
-                timestamp: clock,
-                key: Some(&record.key),
-                value: record.value.as_deref(),
-                headers: &[],
-            })
-            .collect();
-        let batch = match &write.transaction {
-            None => encode_batch(&views, None),
-            Some(transaction) => {
-                let producer = BatchProducer {
-                    producer_id: transaction.producer_id,
-                    producer_epoch: transaction.producer_epoch,
-                    base_sequence: -1,
-                };
-                encode_transactional_batch(&views, producer)
-            }
-        };
-        let header = BatchHeader::read(&batch).expect("it was encoded just now");
+        let (batch, header) = state_batch(clock, &write);
         let expiration_ms = self.config.producer_id_expiration_ms;
         let (_, replica) = self.led(&at.topic, at.partition)?;
-        replica.producers.check(clock, expiration_ms, &header, Guard::NotRequired)?;
+        replica.producers.check(clock, expiration_ms, &header, guard)?;
         let appended = self.append_led(now, at, &header, None, batch)?;
         Ok(appended.base_offset + i64::from(header.last_offset_delta) + 1)
     }
 
-    /// Tells coordinators what came of their writes, and does what follows from that.
+    /// Tells coordinators what came of their writes, has this broker answer its own requests, and does what follows from
+    /// that, until nothing is left.
     pub(super) fn tell_coordinators(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
-        while let Some(outcome) = self.state_topics.outcomes.pop_front() {
-            let mut todo = Todo::default();
-            match outcome {
-                Outcome::Written { ticket, outcome } => {
-                    self.coordinator.written(now, ticket, outcome, &mut todo);
-                }
-                Outcome::Marker { partition, producer_id, producer_epoch, commit } => {
-                    self.coordinator.marker(now, partition, producer_id, producer_epoch, commit);
-                }
+        loop {
+            if let Some(outcome) = self.state_topics.outcomes.pop_front() {
+                self.tell(now, outcome, outputs);
+            } else if let Some((correlation, request)) = self.state_topics.own_requests.pop_front() {
+                self.carry_out(now, ReplyTo { conn: OWN, correlation }, request, outputs);
+            } else if let Some((correlation, response)) = self.own_answer(outputs) {
+                self.call_ended(now, correlation, Ok(response.into()), outputs);
+            } else {
+                return;
             }
-            self.do_todo(now, todo, outputs);
         }
+    }
+
+    fn tell(&mut self, now: TimestampMs, outcome: Outcome, outputs: &mut Vec<Output>) {
+        let mut todo = Todo::default();
+        match outcome {
+            Outcome::Written { of: CoordinatorOf::Transactions, ticket, outcome } => {
+                self.with_transactions(now, outputs, |coordinator, env| {
+                    coordinator.written(env, ticket, outcome);
+                });
+            }
+            Outcome::Written { of: CoordinatorOf::Groups, ticket, outcome } => {
+                self.coordinator.written(now, ticket, outcome, &mut todo);
+            }
+            Outcome::Marker { partition, producer_id, producer_epoch, commit } => {
+                self.coordinator.marker(now, partition, producer_id, producer_epoch, commit);
+            }
+        }
+        self.do_todo(now, CoordinatorOf::Groups, todo, outputs);
+    }
+
+    fn own_answer(&mut self, outputs: &mut Vec<Output>) -> Option<(u64, Response)> {
+        if self.state_topics.own_open == 0 {
+            return None;
+        }
+        let is_own = |output: &Output| matches!(output, Output::Respond { conn, .. } if *conn == OWN);
+        let place = outputs.iter().position(is_own)?;
+        let Output::Respond { correlation, response, .. } = outputs.remove(place) else { return None };
+        self.state_topics.own_open -= 1;
+        Some((correlation, response))
     }
 
     pub(super) fn tick_coordinators(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
         self.load_states(now, outputs);
         let mut todo = Todo::default();
         self.coordinator.tick(now, &mut todo);
-        self.do_todo(now, todo, outputs);
+        self.do_todo(now, CoordinatorOf::Groups, todo, outputs);
+        self.with_transactions(now, outputs, |coordinator, env| coordinator.tick(env));
+        self.ask_again(now, outputs);
     }
 
     /// When this broker comes to lead a group's partition of `__consumer_offsets`, reading it takes so long.
     pub fn slow_load(&mut self, group: &str, load_ms: i64) {
-        self.state_topics.slow.insert(self.config.cluster.offsets_partition_of(group), load_ms);
+        let partition = self.config.cluster.offsets_partition_of(group);
+        self.state_topics.slow.insert(CoordinatorOf::Groups.partition(partition), load_ms);
     }
 
     /// A partition of a coordinator's topic is led here from now on.
     pub(super) fn state_elected(&mut self, now: TimestampMs, at: &TopicPartition, outputs: &mut Vec<Output>) {
-        if at.topic.as_str() != CONSUMER_OFFSETS {
-            return;
-        }
+        let Some(of) = CoordinatorOf::of_topic(&at.topic) else { return };
         let Ok((_, replica)) = self.led(&at.topic, at.partition) else { return };
-        let leader_epoch = replica.leader_epoch;
-        let mut todo = Todo::default();
-        self.coordinator.elected(now, at.partition, leader_epoch, &mut todo);
-        self.do_todo(now, todo, outputs);
-        let load_ms = self.state_topics.slow.remove(&at.partition).unwrap_or(0);
-        self.state_topics.loading.insert(at.partition, now + load_ms);
+        let (partition, leader_epoch) = (at.partition, replica.leader_epoch);
+        match of {
+            CoordinatorOf::Groups => {
+                let mut todo = Todo::default();
+                self.coordinator.elected(now, partition, leader_epoch, &mut todo);
+                self.do_todo(now, of, todo, outputs);
+            }
+            CoordinatorOf::Transactions => self.with_transactions(now, outputs, |coordinator, env| {
+                coordinator.elected(partition, leader_epoch, env.todo);
+            }),
+        }
+        let load_ms = self.state_topics.slow.remove(at).unwrap_or(0);
+        self.state_topics.loading.insert(at.clone(), now + load_ms);
         self.load_states(now, outputs);
     }
 
@@ -183,34 +285,80 @@ impl Broker {
         at: &TopicPartition,
         outputs: &mut Vec<Output>,
     ) {
-        if at.topic.as_str() != CONSUMER_OFFSETS {
-            return;
+        let Some(of) = CoordinatorOf::of_topic(&at.topic) else { return };
+        self.state_topics.loading.remove(at);
+        let partition = at.partition;
+        match of {
+            CoordinatorOf::Groups => {
+                self.questions.drop_where(|parked| parked.is_for_offsets(partition));
+                let mut todo = Todo::default();
+                self.coordinator.resigned(now, partition, &mut todo);
+                self.do_todo(now, of, todo, outputs);
+            }
+            CoordinatorOf::Transactions => self.with_transactions(now, outputs, |coordinator, env| {
+                coordinator.resigned(partition, env.todo);
+            }),
         }
-        self.state_topics.loading.remove(&at.partition);
-        let mut todo = Todo::default();
-        self.coordinator.resigned(now, at.partition, &mut todo);
-        self.do_todo(now, todo, outputs);
     }
 
     /// Reads the partitions that it is time for.
     pub(super) fn load_states(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
         let due = |topics: &StateTopics| {
             let mut loading = topics.loading.iter();
-            loading.find(|(_, ready_at)| **ready_at <= now).map(|(partition, _)| *partition)
+            loading.find(|(_, ready_at)| **ready_at <= now).map(|(at, _)| at.clone())
         };
-        while let Some(partition) = due(&self.state_topics) {
-            self.state_topics.loading.remove(&partition);
-            let at = offsets_partition(partition);
-            let Some(slot) = self.topics.get(&at.topic) else { continue };
-            let index = usize::try_from(partition).expect("partitions are counted from 0");
-            let Some(replica) = slot.replicas.get(index).and_then(Option::as_ref) else { continue };
-            for batch in replica.log.batches_from(replica.log.start_offset()) {
-                let (header, records) = decode_batch(&batch.bytes).expect("stored batches were validated");
-                self.coordinator.replay(partition, &header, records);
+        while let Some(at) = due(&self.state_topics) {
+            self.state_topics.loading.remove(&at);
+            let partition = at.partition;
+            match CoordinatorOf::of_topic(&at.topic) {
+                Some(CoordinatorOf::Groups) => {
+                    for (header, records) in self.batches_of(&at) {
+                        self.coordinator.replay(partition, &header, records);
+                    }
+                    let mut todo = Todo::default();
+                    self.coordinator.loaded(now, partition, &mut todo);
+                    self.do_todo(now, CoordinatorOf::Groups, todo, outputs);
+                }
+                Some(CoordinatorOf::Transactions) => {
+                    let batches = self.batches_of(&at);
+                    self.with_transactions(now, outputs, |coordinator, env| {
+                        for (header, records) in batches {
+                            coordinator.replay(partition, &header, &records);
+                        }
+                        coordinator.loaded(env, partition);
+                    });
+                }
+                None => {}
             }
-            let mut todo = Todo::default();
-            self.coordinator.loaded(now, partition, &mut todo);
-            self.do_todo(now, todo, outputs);
         }
     }
+
+    fn batches_of(&self, at: &TopicPartition) -> Vec<(BatchHeader, Vec<Record>)> {
+        let Some((_, replica)) = self.replica(&at.topic, at.partition) else { return Vec::new() };
+        let batches = replica.log.batches_from(replica.log.start_offset());
+        batches.map(|batch| decode_batch(&batch.bytes).expect("stored batches were validated")).collect()
+    }
+}
+
+fn state_batch(timestamp: TimestampMs, write: &StateWrite) -> (Bytes, BatchHeader) {
+    let views = write.records.iter().map(|record| RecordView {
+        timestamp,
+        key: Some(&record.key),
+        value: record.value.as_deref(),
+        headers: &[],
+    });
+    let views: Vec<RecordView<'_>> = views.collect();
+    let batch = match &write.transaction {
+        None => encode_batch(&views, None),
+        Some(transaction) => {
+            let producer = BatchProducer {
+                producer_id: transaction.producer_id,
+                producer_epoch: transaction.producer_epoch,
+                base_sequence: -1,
+            };
+            encode_transactional_batch(&views, producer)
+        }
+    };
+    let header = BatchHeader::read(&batch).expect("it was encoded just now");
+    (batch, header)
 }

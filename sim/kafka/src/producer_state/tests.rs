@@ -107,7 +107,6 @@ fn f57_the_last_stable_offset_is_the_first_offset_of_the_oldest_open_transaction
     leader.states.high_watermark_moved(5);
     leader.mark(9, 0, false, 0).expect("ended at 5");
     assert_eq!(leader.states.last_stable_offset(6), 6);
-    assert_eq!(leader.states.first_unstable(6), None);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl TransactionCoordinator {
 
     /// Aborts an ongoing transaction with an epoch that its producer does not have.
     pub(super) fn fence(&mut self, env: &mut Env<'_>, id: &StrBytes, asker: EndAsker) {
-        let version = self.server_version();
+        let version = self.server_version;
         let Ok(Some(transaction)) = self.transaction(id) else { return };
         let metadata = &mut transaction.metadata;
         if !version.bumps_epoch() {

@@ -14,7 +14,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::{ConnectionId, ReplyTo};
-use crate::cluster::{TimestampMs, java_hash};
+use crate::cluster::{ClusterSettings, TimestampMs, place};
 use crate::coordination::{StateWrite, Todo};
 use crate::protocol::Response;
 use crate::records::{BatchHeader, Record};
@@ -39,8 +39,8 @@ use metadata::{Metadata, Transaction};
 pub(crate) use questions::{Answered, Needed, Question, Questions, Refusals, TransactionSupport};
 use state::TransactionVersion;
 
-/// The topic that keeps the state of transactional ids.
-pub(crate) const TRANSACTION_STATE_TOPIC: &str = "__transaction_state";
+/// How long the write of a tombstone may take (`request.timeout.ms` of brokers).
+const FORGET_TIMEOUT_MS: i64 = 30_000;
 
 /// What a call needs of the broker.
 pub(crate) struct Env<'a> {
@@ -90,6 +90,10 @@ enum Then {
 
 pub(crate) struct TransactionCoordinator {
     config: TransactionConfig,
+    /// Of `__transaction_state`.
+    partitions: i32,
+    /// The finalised `transaction.version`.
+    server_version: TransactionVersion,
     /// Partitions of `__transaction_state` led here.
     led: BTreeMap<i32, StatePartition>,
     writes: BTreeMap<u64, Write>,
@@ -102,9 +106,11 @@ pub(crate) struct TransactionCoordinator {
 }
 
 impl TransactionCoordinator {
-    pub fn new(config: TransactionConfig) -> TransactionCoordinator {
+    pub fn new(config: TransactionConfig, cluster: &ClusterSettings) -> TransactionCoordinator {
         TransactionCoordinator {
             config,
+            partitions: cluster.transaction_state_log_num_partitions,
+            server_version: TransactionVersion::of_level(cluster.transaction_version),
             led: BTreeMap::new(),
             writes: BTreeMap::new(),
             marker_sends: BTreeMap::new(),
@@ -118,11 +124,7 @@ impl TransactionCoordinator {
 
     /// The partition of `__transaction_state` that keeps an id.
     pub fn partition_of(&self, id: &str) -> i32 {
-        partition_of(id, self.config.transaction_state_log_num_partitions)
-    }
-
-    fn server_version(&self) -> TransactionVersion {
-        TransactionVersion::of_level(self.config.transaction_version)
+        place(id, self.partitions)
     }
 
     fn ticket(&mut self) -> u64 {
@@ -147,7 +149,7 @@ impl TransactionCoordinator {
 
     /// Writes where an id goes; until [`TransactionCoordinator::written`] it is pending.
     fn write(&mut self, env: &mut Env<'_>, id: &StrBytes, then: Then) {
-        let (version, ticket) = (self.server_version(), self.ticket());
+        let (version, ticket) = (self.server_version, self.ticket());
         let (pending, record) = match &then {
             Then::Init { to, .. }
             | Then::Add { to, .. }
@@ -234,8 +236,7 @@ impl TransactionCoordinator {
         for id in decided {
             self.begin_completion(env, &id);
         }
-        self.note_sweep(env.now);
-        self.note_expiry(env.now);
+        self.note_all(env.now);
     }
 
     /// Another broker leads the partition: whoever waits here must go there.
@@ -255,6 +256,18 @@ impl TransactionCoordinator {
                 Then::Complete { .. } | Then::Forget => {}
             }
         }
+    }
+
+    /// How long a write may take: as long as the producer lets a transaction take.
+    pub fn write_timeout_ms(&self, ticket: u64) -> i64 {
+        let timeout_ms = self.writes.get(&ticket).and_then(|write| match &write.then {
+            Then::Init { to, .. }
+            | Then::Add { to, .. }
+            | Then::Prepare { to, .. }
+            | Then::Complete { to } => Some(to.timeout_ms),
+            Then::Forget => None,
+        });
+        timeout_ms.map_or(FORGET_TIMEOUT_MS, i64::from)
     }
 
     pub fn next_deadline(&self) -> Option<TimestampMs> {
@@ -293,16 +306,16 @@ impl TransactionCoordinator {
         self.batches.values_mut().for_each(|batch| forget(&mut batch.reply));
     }
 
-    /// The process dies.
+    /// The process dies. Tickets go on, so that no outcome is taken for another's.
     pub fn crash(&mut self) {
-        let last_ticket = self.last_ticket;
-        *self = TransactionCoordinator { last_ticket, ..TransactionCoordinator::new(self.config.clone()) };
+        self.led.clear();
+        self.writes.clear();
+        self.marker_sends.clear();
+        self.retries.clear();
+        self.batches.clear();
+        self.next_sweep = None;
+        self.next_expiry = None;
     }
-}
-
-/// The partition that keeps an id, of so many.
-pub(crate) fn partition_of(id: &str, partitions: i32) -> i32 {
-    java_hash(id).checked_abs().unwrap_or(0) % partitions.max(1)
 }
 
 /// What a client hears when the state could not be written (`TransactionStateManager.appendTransactionToLog`).

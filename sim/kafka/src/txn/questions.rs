@@ -40,14 +40,6 @@ impl TransactionSupport {
         }
     }
 
-    pub fn of_txn_offset_commit(version: i16) -> TransactionSupport {
-        match version {
-            5.. => TransactionSupport::AddsPartitions,
-            4 => TransactionSupport::Abortable,
-            _ => TransactionSupport::Nothing,
-        }
-    }
-
     pub fn adds_partitions(self) -> bool {
         self == TransactionSupport::AddsPartitions
     }
@@ -351,7 +343,6 @@ mod tests {
     #[test]
     fn versions_say_what_clients_know() {
         let produce = [10, 11, 12].map(TransactionSupport::of_produce);
-        assert_eq!(produce, [3, 4, 5].map(TransactionSupport::of_txn_offset_commit));
         assert!(produce[2].adds_partitions() && !produce[1].adds_partitions());
         assert!(!question(produce[2]).request().transactions[0].verify_only);
         assert!(question(produce[1]).request().transactions[0].verify_only);

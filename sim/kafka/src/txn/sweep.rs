@@ -24,6 +24,14 @@ impl TransactionCoordinator {
         self.next_expiry.get_or_insert_with(|| next_multiple(now, interval_ms));
     }
 
+    /// Ids were loaded: looks at them in time.
+    pub(super) fn note_all(&mut self, now: TimestampMs) {
+        if !self.ids(|_| true).is_empty() {
+            self.note_sweep(now);
+            self.note_expiry(now);
+        }
+    }
+
     /// Aborts transactions that began longer ago than their time-out allows, and fences their producers.
     pub(super) fn sweep(&mut self, env: &mut Env<'_>) {
         if self.next_sweep.is_none_or(|due| due > env.now) {

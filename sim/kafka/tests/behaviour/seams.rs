@@ -1,45 +1,15 @@
-//! What is refused today: transactions, and everything else that the first version leaves out.
+//! What is offered, and what is refused: versions, features, topics.
 
-use kafka::{ApiKey, Output, ResponseError, StrBytes, topic_name};
+use kafka::{ApiKey, ResponseError, StrBytes, topic_name};
 use kafka_protocol::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use kafka_protocol::messages::create_topics_response::CreateTopicsResponse;
-use kafka_protocol::messages::fetch_response::FetchResponse;
-use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
-use kafka_protocol::messages::find_coordinator_response::FindCoordinatorResponse;
 use kafka_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use kafka_protocol::messages::metadata_response::MetadataResponse;
-use kafka_protocol::messages::produce_response::ProduceResponse;
-use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, InitProducerIdRequest, InitProducerIdResponse, TransactionalId,
-};
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
-use crate::bench::{Bench, answer, fetch_request, plain, produce_request};
-
-fn transactional_id(id: &str) -> Option<TransactionalId> {
-    Some(TransactionalId(StrBytes::from_string(id.to_owned())))
-}
-
-#[test]
-fn transactions_are_refused_with_an_error_that_clients_give_up_on() {
-    let mut bench = Bench::new();
-    let init = |id: &str| InitProducerIdRequest::default().with_transactional_id(transactional_id(id));
-    let response: InitProducerIdResponse = bench.call(init("relay-1"));
-    assert_eq!(response.error_code, ResponseError::UnsupportedVersion.code());
-    let response: InitProducerIdResponse = bench.call(init(""));
-    assert_eq!(response.error_code, ResponseError::InvalidRequest.code());
-
-    let produce = produce_request(-1, 0, plain(&["v"])).with_transactional_id(transactional_id("relay-1"));
-    let response: ProduceResponse = bench.call(produce);
-    let code = response.responses[0].partition_responses[0].error_code;
-    assert_eq!(code, ResponseError::InvalidTxnState.code());
-
-    let key = StrBytes::from_static_str("relay-1");
-    let find = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![key]);
-    let response: FindCoordinatorResponse = bench.call(find);
-    assert_eq!(response.coordinators[0].error_code, ResponseError::UnsupportedVersion.code());
-}
+use crate::bench::Bench;
 
 #[test]
 fn a_created_topic_is_announced_and_then_known() {
@@ -89,4 +59,16 @@ fn api_versions_names_what_is_spoken() {
     assert!(response.api_keys.iter().all(|offered| is_spoken(offered.api_key)));
     assert!(response.api_keys.iter().any(|offered| offered.api_key == ApiKey::Produce as i16));
     assert!(response.api_keys.iter().all(|offered| offered.api_key != ApiKey::AlterPartition as i16));
+}
+
+#[test]
+fn c33_api_versions_names_the_finalised_transaction_version() {
+    for level in [0, 1, 2] {
+        let mut bench = Bench::with(|config| config.cluster.settings.transaction_version = level);
+        let response: ApiVersionsResponse = bench.call(ApiVersionsRequest::default());
+        assert_eq!(response.supported_features[0].max_version, 2);
+        let finalized = response.finalized_features.first();
+        let finalized = finalized.map(|feature| (feature.name.as_str(), feature.max_version_level));
+        assert_eq!(finalized, (level > 0).then_some(("transaction.version", level)));
+    }
 }

@@ -42,7 +42,7 @@ impl Desk {
     }
 
     fn with(adjust: impl FnOnce(&mut BrokerConfig)) -> Desk {
-        let cluster = ClusterSpec { brokers: vec![0], topics: vec![] };
+        let cluster = ClusterSpec::new(vec![0], vec![]);
         let partition = cluster.offsets_partition_of(GROUP);
         let mut config = BrokerConfig::new(0, cluster);
         adjust(&mut config);

@@ -76,9 +76,9 @@ fn topic(partitions: &[i32]) -> AddPartitionsToTxnTopic {
 
 impl Desk {
     fn new(transaction_version: i16) -> Desk {
-        let config = TransactionConfig { transaction_version, ..TransactionConfig::default() };
+        let settings = ClusterSettings { transaction_version, ..ClusterSettings::default() };
         let mut desk = Desk {
-            coordinator: TransactionCoordinator::new(config),
+            coordinator: TransactionCoordinator::new(TransactionConfig::default(), &settings),
             now: 1_000_000,
             leaders: BTreeMap::new(),
             producer_ids: 0,
