@@ -1,60 +1,101 @@
 //! The behaviours of `kafka-suite` with librdkafka: one test each on every kind of brokers.
 //!
-//! `apache::...` runs on Apache Kafka, which `sim/kafka/tests/apache_kafka.sh` fetches and starts. Where there is no
-//! Java or Maven, these tests are reported as ignored, loudly, and none as passed. Behaviours that stop brokers have
-//! the cluster for themselves, all others share it.
+//! `ours::...` runs on our brokers over TCP. `apache::...` runs on Apache Kafka, which `sim/kafka/tests/apache_kafka.sh`
+//! fetches and starts. Where there is no Java or Maven, these tests are reported as ignored, loudly, and none as passed.
+//! Behaviours that stop brokers have the cluster for themselves, all others share it. A random workload's history is judged on
+//! both.
 #![expect(clippy::disallowed_methods, reason = "real servers need real time and threads")]
 
 mod apache;
 mod consumer;
 mod errors;
+mod ours;
 mod producer;
 mod servers;
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use kafka_suite::{Behaviour, Stage};
+use futures::future::LocalBoxFuture;
+use kafka_suite::history::{Plan, check, workload};
+use kafka_suite::{Kind, Stage};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::apache::Apache;
-use crate::servers::{RealCluster, Servers, lacks_power};
+use crate::ours::Ours;
+use crate::servers::{RealCluster, Servers};
 
 /// Most of them wait, so there are more than cores.
 const THREADS: usize = 6;
 
 /// One kind of brokers: started for the first behaviour, and used by one that disturbs or by several that do not.
 struct Ground {
+    kind: Kind,
     name: &'static str,
-    start: fn() -> Result<Arc<dyn Servers>, String>,
     servers: OnceLock<Result<Arc<dyn Servers>, String>>,
     turn: RwLock<()>,
-    lacks: fn(&Behaviour) -> Option<String>,
 }
 
 impl Ground {
-    fn show(&self, behaviour: &'static Behaviour) -> Result<(), Failed> {
+    fn new(kind: Kind, name: &'static str) -> Arc<Ground> {
+        Arc::new(Ground { kind, name, servers: OnceLock::new(), turn: RwLock::new(()) })
+    }
+
+    fn start(&self) -> Result<Arc<dyn Servers>, String> {
+        match self.kind {
+            Kind::Apache => {
+                let apache = Apache::start()?;
+                eprintln!("Apache Kafka {}", apache.version);
+                Ok(Arc::new(apache))
+            }
+            _ => Ok(Arc::new(Ours::start()?)),
+        }
+    }
+
+    fn show(
+        &self,
+        name: &str,
+        disturbs: bool,
+        run: impl FnOnce(Stage) -> LocalBoxFuture<'static, ()>,
+    ) -> Result<(), Failed> {
         let (_shared, _alone);
-        if behaviour.disturbs() {
+        if disturbs {
             _alone = self.turn.write().unwrap_or_else(PoisonError::into_inner);
         } else {
             _shared = self.turn.read().unwrap_or_else(PoisonError::into_inner);
         }
-        let servers = self.servers.get_or_init(self.start).clone()?;
+        let servers = self.servers.get_or_init(|| self.start()).clone()?;
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let cluster = Rc::new(RealCluster::new(servers, self.lacks));
-        let stage = Stage::new(cluster, format!("{}-{}", behaviour.name, std::process::id()));
-        LocalSet::new().block_on(&runtime, (behaviour.run)(stage));
+        let cluster = Rc::new(RealCluster::new(servers));
+        let stage = Stage::new(cluster, format!("{name}-{}", std::process::id()));
+        LocalSet::new().block_on(&runtime, run(stage));
         Ok(())
+    }
+
+    fn trials(self: &Arc<Ground>, is_absent: bool) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        for behaviour in kafka_suite::all() {
+            let ground = Arc::clone(self);
+            let is_ignored = is_absent || self.kind.lacks(behaviour).is_some();
+            let show = move || ground.show(behaviour.name, behaviour.disturbs(), behaviour.run);
+            trials.push(
+                Trial::test(format!("{}::{}", self.name, behaviour.name), show).with_ignored_flag(is_ignored),
+            );
+        }
+        let ground = Arc::clone(self);
+        let show = move || ground.show("history", false, |stage| Box::pin(random_history(stage)));
+        let name = format!("{}::a_random_history_has_no_anomaly", self.name);
+        trials.push(Trial::test(name, show).with_ignored_flag(is_absent));
+        trials
     }
 }
 
-fn start_apache() -> Result<Arc<dyn Servers>, String> {
-    let apache = Apache::start()?;
-    eprintln!("Apache Kafka {}", apache.version);
-    Ok(Arc::new(apache))
+async fn random_history(stage: Stage) {
+    let history = workload(&stage, Plan { processes: 3, partitions: 3, transactions: 30 }).await;
+    assert_eq!(check(&history), []);
+    assert!(history.logs.values().flatten().count() > 50, "it says something");
 }
 
 fn main() {
@@ -64,22 +105,11 @@ fn main() {
     if let Some(error) = &no_apache {
         eprintln!("LOUD: no behaviour is judged on Apache Kafka: {error}");
     }
-    let apache = Arc::new(Ground {
-        name: "apache",
-        start: start_apache,
-        servers: OnceLock::new(),
-        turn: RwLock::new(()),
-        lacks: lacks_power,
-    });
-    let mut trials = Vec::new();
-    for behaviour in kafka_suite::all() {
-        let is_ignored = no_apache.is_some() || (apache.lacks)(behaviour).is_some();
-        let ground = Arc::clone(&apache);
-        let name = format!("{}::{}", ground.name, behaviour.name);
-        trials.push(Trial::test(name, move || ground.show(behaviour)).with_ignored_flag(is_ignored));
-    }
+    let grounds = [Ground::new(Kind::Tcp, "ours"), Ground::new(Kind::Apache, "apache")];
+    let mut trials = grounds[0].trials(false);
+    trials.extend(grounds[1].trials(no_apache.is_some()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Brokers end before the process does.
-    drop(apache);
+    drop(grounds);
     conclusion.exit();
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use kafka::client::LinkError;
 use kafka::wire::client::{CallError, Connection};
 use kafka::{Request, Response};
-use kafka_suite::{Behaviour, ClientError, Cluster, Consumer, Power, Producer, Settings};
+use kafka_suite::{ClientError, Cluster, Consumer, Producer, Settings};
 
 use crate::consumer::RealConsumer;
 use crate::producer::RealProducer;
@@ -38,13 +38,12 @@ pub struct RealCluster {
     idle: RefCell<BTreeMap<i32, Vec<Connection>>>,
     down: RefCell<BTreeSet<i32>>,
     paused: RefCell<BTreeSet<i32>>,
-    lacks: fn(&Behaviour) -> Option<String>,
 }
 
 impl RealCluster {
-    pub fn new(servers: Arc<dyn Servers>, lacks: fn(&Behaviour) -> Option<String>) -> RealCluster {
+    pub fn new(servers: Arc<dyn Servers>) -> RealCluster {
         let (idle, down, paused) = Default::default();
-        RealCluster { servers, idle, down, paused, lacks }
+        RealCluster { servers, idle, down, paused }
     }
 
     fn with_bootstrap(&self, settings: Settings<'_>) -> Vec<(String, String)> {
@@ -74,10 +73,6 @@ impl Drop for RealCluster {
 
 #[async_trait(?Send)]
 impl Cluster for RealCluster {
-    fn lacks(&self, behaviour: &Behaviour) -> Option<String> {
-        (self.lacks)(behaviour)
-    }
-
     async fn ask(&self, broker: i32, request: Request, timeout_ms: i64) -> Result<Response, LinkError> {
         let address = *self.servers.addresses().get(&broker).expect("a broker of the cluster");
         let idle = self.idle.borrow_mut().entry(broker).or_default().pop();
@@ -154,10 +149,4 @@ impl Cluster for RealCluster {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
         since.subsec_nanos().into()
     }
-}
-
-/// What no brokers on TCP can do.
-pub fn lacks_power(behaviour: &Behaviour) -> Option<String> {
-    let needs_power_off = behaviour.needs.contains(&Power::PowerOff);
-    needs_power_off.then(|| "a killed process loses nothing: the kernel keeps what was written".into())
 }

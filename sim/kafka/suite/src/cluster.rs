@@ -10,7 +10,6 @@ use kafka::client::LinkError;
 use kafka::{Request, Response};
 
 use crate::clients::{ClientError, Consumer, Producer};
-use crate::list::Behaviour;
 
 /// Settings by their names.
 pub type Settings<'a> = &'a [(&'a str, &'a str)];
@@ -73,9 +72,6 @@ impl Power {
 /// Three brokers, number 1 to 3.
 #[async_trait(?Send)]
 pub trait Cluster {
-    /// Why a behaviour cannot be shown here.
-    fn lacks(&self, behaviour: &Behaviour) -> Option<String>;
-
     /// Asks one broker, and waits for its answer at most so long.
     async fn ask(&self, broker: i32, request: Request, timeout_ms: i64) -> Result<Response, LinkError>;
 

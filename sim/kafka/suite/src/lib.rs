@@ -11,12 +11,16 @@ mod clients;
 mod cluster;
 mod group;
 pub mod history;
+mod kind;
 mod list;
 mod stage;
+mod table;
 mod topic;
 mod transaction;
 
 pub use clients::{ClientError, Code, Consumer, GroupMetadata, Polled, Producer, Read, Report, ToSend};
 pub use cluster::{BROKERS, Cluster, Power, SETTINGS, Settings};
+pub use kind::Kind;
 pub use list::{Behaviour, all};
 pub use stage::Stage;
+pub use table::table;

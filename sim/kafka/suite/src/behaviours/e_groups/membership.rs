@@ -17,7 +17,7 @@ behaviours! {
     "an empty group's first generation waits group.initial.rebalance.delay.ms for more members"
         => e47_the_first_generation_waits_for_more_members;
     "a static member that comes back finds its generation as it was"
-        => e44_a_static_member_comes_back_into_its_generation;
+        => d44_a_static_member_comes_back_into_its_generation;
 }
 
 async fn e45_a_new_member_makes_a_new_generation(stage: Stage) {
@@ -73,7 +73,7 @@ async fn e47_the_first_generation_waits_for_more_members(stage: Stage) {
     assert_eq!((first.generation, second.generation), (1, 1), "both are in the first one");
 }
 
-async fn e44_a_static_member_comes_back_into_its_generation(stage: Stage) {
+async fn d44_a_static_member_comes_back_into_its_generation(stage: Stage) {
     let named = Member { instance_id: Some("i".into()), ..Member::of(stage.name("g")) };
     let (first, _) = stage.join(named.clone(), SESSION_MS).await;
     let assigned = stage.try_sync(&first, &[first.member_id.clone()]).await.expect("synced");
