@@ -21,7 +21,8 @@ pub fn table() -> String {
             .expect("a text takes all");
     }
     let [a, b, c] = Kind::ALL.map(shown);
-    writeln!(table, "| | **numbers of {NUMBERS} shown in full** | {a} | {b} | {c} | |").expect("a text takes all");
+    writeln!(table, "| | **numbers of {NUMBERS} shown in full** | {a} | {b} | {c} | |")
+        .expect("a text takes all");
     table
 }
 
@@ -51,8 +52,17 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_begin_with_their_letter() {
-        let last_of_letter =
-            [('a', 13), ('b', 22), ('c', 37), ('d', 44), ('e', 56), ('f', 62), ('g', 65), ('h', 71), ('i', 81)];
+        let last_of_letter = [
+            ('a', 13),
+            ('b', 22),
+            ('c', 37),
+            ('d', 44),
+            ('e', 56),
+            ('f', 62),
+            ('g', 65),
+            ('h', 71),
+            ('i', 81),
+        ];
         let mut names: Vec<&str> = all().iter().map(|behaviour| behaviour.name).collect();
         for behaviour in all() {
             let letter = last_of_letter.iter().find(|(_, last)| behaviour.number() <= *last);

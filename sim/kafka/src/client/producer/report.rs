@@ -76,7 +76,7 @@ impl ProduceError {
             ProduceError::TimedOut | ProduceError::Unknown => ErrorCode::MsgTimedOut,
             ProduceError::Refused(error) => ErrorCode::Broker(error),
             ProduceError::NotSent | ProduceError::Purged => ErrorCode::PurgeQueue,
-            ProduceError::UnknownTopic => ErrorCode::UnknownTopic,
+            ProduceError::UnknownTopic => ErrorCode::Broker(ResponseError::UnknownTopicOrPartition),
             ProduceError::PurgedInFlight => ErrorCode::PurgeInflight,
             ProduceError::Fatal(code) => code,
         }

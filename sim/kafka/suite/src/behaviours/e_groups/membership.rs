@@ -49,7 +49,12 @@ async fn e46_a_silent_member_is_out(stage: Stage) {
     stage.sleep(4_000).await;
     assert_eq!(stage.try_heartbeat(&member).await, Err(ResponseError::UnknownMemberId));
     let topic = stage.topic("t", 1, &[]).await;
-    assert_eq!(stage.try_commit(&member, &topic, 0, 1).await, Err(ResponseError::UnknownMemberId));
+    let commit = stage.try_commit(&member, &topic, 0, 1).await;
+    assert_eq!(
+        commit,
+        Err(ResponseError::GroupIdNotFound),
+        "with its last member and no offsets the group is gone"
+    );
     let too_short = stage.try_join(&Member::of(stage.name("short")), 500).await.expect("an answer");
     assert_eq!(check(too_short.error_code), Err(ResponseError::InvalidSessionTimeout));
 }

@@ -1,12 +1,12 @@
 //! Who leads after a failure, and what is lost then.
 
-use kafka::ResponseError;
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use kafka::{ResponseError, topic_name};
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 
 use crate::batch::{batch, value};
 use crate::list::behaviours;
-use crate::stage::{Stage, check, text};
+use crate::stage::{Stage, check};
 use crate::topic::Isolation::ReadUncommitted;
 use crate::topic::Topic;
 
@@ -29,19 +29,17 @@ async fn followers(topic: &Topic, leader: i32) -> Vec<i32> {
     topic.replicas(0).await.into_iter().filter(|replica| *replica != leader).collect()
 }
 
-async fn set(topic: &Topic, name: &str, value: &str) {
-    let config = AlterableConfig::default()
-        .with_name(text(name))
-        .with_config_operation(0)
-        .with_value(Some(text(value)));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(text(&topic.name))
-        .with_configs(vec![config]);
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    let answer: IncrementalAlterConfigsResponse =
-        topic.stage.ask_any(request).await.expect("a broker answers");
-    assert_eq!(check(answer.responses[0].error_code), Ok(()), "{name}={value}");
+/// Elects any replica that is there.
+async fn elect_uncleanly(topic: &Topic) {
+    let partitions = TopicPartitions::default().with_topic(topic_name(&topic.name)).with_partitions(vec![0]);
+    let request = ElectLeadersRequest::default()
+        .with_election_type(1)
+        .with_topic_partitions(Some(vec![partitions]))
+        .with_timeout_ms(10_000);
+    let controller = topic.stage.controller().await.expect("a controller");
+    let answer: ElectLeadersResponse = topic.stage.ask(controller, request).await;
+    assert_eq!(check(answer.error_code), Ok(()));
+    assert_eq!(check(answer.replica_election_results[0].partition_result[0].error_code), Ok(()));
 }
 
 async fn i72_an_unclean_election_loses_acknowledged_records(stage: Stage) {
@@ -67,7 +65,7 @@ async fn i72_an_unclean_election_loses_acknowledged_records(stage: Stage) {
         .await;
     stage.sleep(2_000).await;
     assert_eq!(topic.state(0).await.expect("metadata").leader_id.0, -1, "it stays so");
-    set(&topic, "unclean.leader.election.enable", "true").await;
+    elect_uncleanly(&topic).await;
     let elected = topic.leader(0).await;
     assert!(followers.contains(&elected));
     assert_eq!(values(&topic).await, ["kept"], "acknowledged by all in sync, and gone");
@@ -119,8 +117,12 @@ async fn i78_a_leader_that_stood_still_is_fenced(stage: Stage) {
     let is_told = matches!(said, Ok(Ok(()) | Err(ResponseError::NotLeaderOrFollower)));
     assert!(is_told, "{said:?}");
     topic.wait_for_isr(0, topic.replicas(0).await).await;
-    let after = topic.state(0).await.expect("metadata").leader_epoch;
-    assert!(after > before);
+    stage
+        .eventually("the old leader has learned of the new epoch", async || {
+            let epoch = topic.state_at(old, 0).await?.leader_epoch;
+            (epoch > before).then_some(())
+        })
+        .await;
     assert_eq!(topic.produce_at(old, 0, -1, batch(&["v"])).await, Err(ResponseError::NotLeaderOrFollower));
     assert_eq!(values(&topic).await, ["before", "by the new leader"]);
 }

@@ -1,0 +1,85 @@
+//! The simulated cluster as the suite sees it.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use kafka::client::{Link, LinkError};
+use kafka::{BrokerConfig, ClusterSpec, Request, Response};
+use kafka_suite::{BROKERS, ClientError, Cluster, Consumer, Producer, SETTINGS, Settings};
+
+use crate::consumer;
+use crate::producer::SimProducer;
+use crate::settings;
+use crate::state::State;
+use crate::world::{Handle, SimLink};
+
+pub struct SimCluster {
+    world: Handle,
+    /// Of the suite's own questions, which are never lost.
+    link: Rc<SimLink>,
+}
+
+impl SimCluster {
+    pub fn new(seed: u64) -> (Handle, SimCluster) {
+        let mut config = BrokerConfig::new(BROKERS[0], ClusterSpec::new(BROKERS.to_vec(), Vec::new()));
+        for (name, value) in SETTINGS {
+            settings::set(&mut config, name, value);
+        }
+        let state = State::new(seed, &config);
+        let world = Handle::new(state);
+        let link = world.link(false);
+        (world.clone(), SimCluster { world, link })
+    }
+}
+
+#[async_trait(?Send)]
+impl Cluster for SimCluster {
+    async fn ask(&self, broker: i32, request: Request, timeout_ms: i64) -> Result<Response, LinkError> {
+        self.link.call(broker, request, timeout_ms).await
+    }
+
+    fn producer(&self, settings: Settings<'_>) -> Result<Rc<dyn Producer>, ClientError> {
+        Ok(Rc::new(SimProducer::new(&self.world, settings)?))
+    }
+
+    fn consumer(&self, settings: Settings<'_>) -> Result<Rc<dyn Consumer>, ClientError> {
+        consumer::create(&self.world, settings)
+    }
+
+    /// As if it were killed: what it leads is taken over when it is missed.
+    async fn stop(&self, broker: i32) {
+        self.world.state.borrow_mut().kill(broker);
+    }
+
+    async fn kill(&self, broker: i32) {
+        self.world.state.borrow_mut().kill(broker);
+    }
+
+    async fn start(&self, broker: i32) {
+        self.world.state.borrow_mut().start(broker);
+    }
+
+    async fn pause(&self, broker: i32) {
+        self.world.state.borrow_mut().pause(broker);
+    }
+
+    async fn resume(&self, broker: i32) {
+        self.world.state.borrow_mut().resume(broker);
+    }
+
+    async fn power_off(&self, brokers: &[i32]) {
+        self.world.state.borrow_mut().power_off(brokers);
+    }
+
+    async fn sleep(&self, ms: i64) {
+        self.link.sleep_ms(ms).await;
+    }
+
+    fn now(&self) -> i64 {
+        self.link.now_ms()
+    }
+
+    fn draw(&self) -> u64 {
+        self.world.state.borrow_mut().draws.next()
+    }
+}
