@@ -9,6 +9,8 @@ mod world;
 mod a_produce;
 mod b_idempotence;
 mod client_consumer;
+mod client_consumer_leader;
+mod client_consumer_profiles;
 mod client_consumer_troubles;
 mod client_producer;
 mod client_producer_profiles;

@@ -60,6 +60,8 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
                 self.group_backoff.reset();
                 self.commit_reports();
             }
+            // Known: the host has to see first what it gives up.
+            Ok(Err(ResponseError::RebalanceInProgress)) if self.phase == Phase::Rejoining => {}
             Ok(Err(error)) => {
                 self.refused(error);
                 if self.phase == Phase::Stable {

@@ -75,7 +75,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
             _ if self.is_away => {}
             Phase::Outside => self.look_up(),
             // The host has not seen what it has to give up, or what it had read is being committed.
-            Phase::Rejoining if !self.events.is_empty() || self.waits_for_commit => {}
+            Phase::Rejoining if !self.events.is_empty() || self.waits_for_commit => self.keep_heartbeat(),
             Phase::Rejoining if self.coordinator.is_none() => self.look_up(),
             Phase::Rejoining => self.join(),
             Phase::Stable => self.keep_heartbeat(),
@@ -123,6 +123,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
 
     fn join(&mut self) {
         let Some(coordinator) = self.coordinator else { return };
+        self.tasks.cancel(Slot::Heartbeat);
         self.phase = Phase::Entering;
         let owned = self.partitions.keys().cloned().collect();
         let membership = Membership { owned, last_share: &self.last_share, generation: self.generation };

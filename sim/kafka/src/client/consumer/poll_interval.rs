@@ -20,8 +20,13 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         }
     }
 
+    /// In a generation, or to join the next one once the host has seen what it gives up.
+    fn is_member(&self) -> bool {
+        matches!(self.phase, Phase::Stable | Phase::Rejoining) && self.generation >= 0
+    }
+
     fn keep_poll_timer(&mut self) {
-        let Some(polled_at) = self.polled_at.filter(|_| self.phase == Phase::Stable) else { return };
+        let Some(polled_at) = self.polled_at.filter(|_| self.is_member()) else { return };
         if self.tasks.is_running(Slot::PollInterval) {
             return;
         }
@@ -38,7 +43,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
         self.tasks.cancel(Slot::PollInterval);
         let now = self.caller.link.now_ms();
         let is_over = self.polled_at.is_some_and(|at| now - at > i64::from(self.config.max_poll_interval_ms));
-        if is_over && self.phase == Phase::Stable {
+        if is_over {
             self.poll_interval_over();
         }
         self.polled_at = Some(now);
@@ -51,7 +56,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
 
     /// Leaves the group, unless as a static member, which stays until its session ends.
     pub(super) fn poll_interval_over(&mut self) {
-        if self.phase != Phase::Stable {
+        if !self.is_member() {
             return;
         }
         self.events.push_back(ConsumerEvent::Error(ConsumerError::MaxPollExceeded));
