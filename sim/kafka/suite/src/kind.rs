@@ -79,7 +79,6 @@ const NAMES: &[(Kind, &str, &str)] = &[
     (Kind::Simulated, "h69_compaction_keeps_the_last_of_each_key", LATER_COMPACTION),
     (Kind::Simulated, "i80_errors_have_their_class", LATER_TRANSACTIONS),
     (Kind::Simulated, "i81_a_dead_letter_and_its_offset_are_one_transaction", LATER_TRANSACTIONS),
-    (Kind::Simulated, "result:", LATER_TRANSACTIONS),
 ];
 
 const LATER_TRANSACTIONS: &str = "(a): brokers do not serve transactions yet";
