@@ -65,8 +65,11 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     /// Wakes after `auto.commit.interval.ms`, if there is something to commit by then.
     pub(super) fn keep_auto_commit(&mut self) {
         let pending = &self.auto_commit;
-        let is_needed = !(pending.stored.is_empty() && pending.given.is_empty()) && !pending.is_due;
-        if !self.config.enable_auto_commit || !is_needed || self.tasks.is_running(Slot::AutoCommit) {
+        let has_nothing = pending.stored.is_empty() && pending.given.is_empty();
+        if !self.config.enable_auto_commit || has_nothing || pending.is_due {
+            return;
+        }
+        if self.tasks.is_running(Slot::AutoCommit) {
             return;
         }
         let (caller, interval_ms) = (self.caller.clone(), self.config.auto_commit_interval_ms);

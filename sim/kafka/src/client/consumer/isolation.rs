@@ -25,10 +25,9 @@ impl Aborted {
 
     /// Looks at the next batch: is it for readers?
     pub fn shows(&mut self, header: &BatchHeader, records: &[ConsumerRecord]) -> bool {
-        while let Some(next) =
-            self.to_come.pop_front_if(|transaction| transaction.first_offset <= header.last_offset())
-        {
-            self.producers.insert(next.producer_id.0);
+        while self.to_come.front().is_some_and(|next| next.first_offset <= header.last_offset()) {
+            let begun = self.to_come.pop_front().expect("just seen");
+            self.producers.insert(begun.producer_id.0);
         }
         if header.is_control() {
             if records.first().and_then(EndTxnMarker::of).is_some_and(|marker| !marker.commit) {
