@@ -1,7 +1,7 @@
 //! `AddPartitionsToTxn` and `AddOffsetsToTxn`: partitions become part of a transaction, or are asked about (KIP-890).
 //!
-//! Producers ask up to version 3, for one transaction; leaders from version 4 on, for several: they add a partition for a
-//! producer of transaction.version 2, and only verify it for an older one.
+//! Producers ask up to version 3, for one transaction, in its old shape or in the newer one; leaders from version 4 on, for
+//! several: they add a partition for a producer of transaction.version 2, and only verify it for an older one.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_offsets_to_txn_request::AddOffsetsToTxnRequest;
@@ -47,8 +47,10 @@ impl TransactionCoordinator {
         version: i16,
         request: AddPartitionsToTxnRequest,
     ) {
-        if version > LAST_CLIENT_VERSION {
-            return self.add_batch(env, reply, request.transactions);
+        let client_version =
+            if version > LAST_CLIENT_VERSION { TransactionVersion::V2 } else { TransactionVersion::V0 };
+        if version > LAST_CLIENT_VERSION || !request.transactions.is_empty() {
+            return self.add_batch(env, reply, client_version, request.transactions);
         }
         let topics = request.v3_and_below_topics;
         if let Some(results) = missing_partitions(env, &topics) {
@@ -61,13 +63,14 @@ impl TransactionCoordinator {
             .with_producer_epoch(request.v3_and_below_producer_epoch)
             .with_topics(topics.clone());
         let asker = AddAsker::Partitions { reply: Some(reply), topics };
-        self.add(env, &asked, TransactionVersion::V0, asker);
+        self.add(env, &asked, client_version, asker);
     }
 
     fn add_batch(
         &mut self,
         env: &mut Env<'_>,
         reply: ReplyTo,
+        client_version: TransactionVersion,
         transactions: Vec<AddPartitionsToTxnTransaction>,
     ) {
         let batch = self.ticket();
@@ -82,7 +85,7 @@ impl TransactionCoordinator {
                 self.answer_batch(env.todo, batch, Some(verified));
             } else {
                 let asker = AddAsker::Batch { batch, asked: asked.clone() };
-                self.add(env, &asked, TransactionVersion::V2, asker);
+                self.add(env, &asked, client_version, asker);
             }
         }
         self.answer_batch(env.todo, batch, None);

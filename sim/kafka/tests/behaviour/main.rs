@@ -4,10 +4,12 @@
 //! virtual clock.
 
 mod bench;
+mod transactor;
 mod world;
 
 mod a_produce;
 mod b_idempotence;
+mod c_transactions;
 mod client_consumer;
 mod client_consumer_leader;
 mod client_consumer_profiles;
@@ -19,6 +21,7 @@ mod client_transactions;
 mod e_groups;
 mod e_offsets;
 mod e_static_members;
+mod f_isolation;
 mod g_partitioner;
 mod h_log;
 mod h_retention;
