@@ -122,6 +122,49 @@ pub(crate) fn all(spec: &TopicSpec, cluster: &ClusterSettings) -> Vec<(&'static 
     ]
 }
 
+impl ClusterSettings {
+    /// Sets one by its real name. False where it is not one of the cluster's, or not with such a value.
+    pub fn set(&mut self, name: &str, value: &str) -> bool {
+        fn to<T: std::str::FromStr>(setting: &mut T, value: &str) -> bool {
+            value.trim().parse().map(|value| *setting = value).is_ok()
+        }
+        match name {
+            "num.partitions" => to(&mut self.num_partitions, value),
+            "default.replication.factor" | "replication.factor" => {
+                to(&mut self.default_replication_factor, value)
+            }
+            "min.insync.replicas" => to(&mut self.min_insync_replicas, value),
+            "unclean.leader.election.enable" => to(&mut self.unclean_leader_election_enable, value),
+            "auto.create.topics.enable" => to(&mut self.auto_create_topics_enable, value),
+            "auto.leader.rebalance.enable" => to(&mut self.auto_leader_rebalance_enable, value),
+            "leader.imbalance.check.interval.seconds" => {
+                to(&mut self.leader_imbalance_check_interval_seconds, value)
+            }
+            "replica.lag.time.max.ms" => to(&mut self.replica_lag_time_max_ms, value),
+            "replica.fetch.wait.max.ms" => to(&mut self.replica_fetch_wait_max_ms, value),
+            "replica.fetch.min.bytes" => to(&mut self.replica_fetch_min_bytes, value),
+            "replica.fetch.max.bytes" => to(&mut self.replica_fetch_max_bytes, value),
+            "replica.fetch.response.max.bytes" => to(&mut self.replica_fetch_response_max_bytes, value),
+            "replica.fetch.backoff.ms" => to(&mut self.replica_fetch_backoff_ms, value),
+            "replica.socket.timeout.ms" => to(&mut self.replica_socket_timeout_ms, value),
+            "broker.heartbeat.interval.ms" => to(&mut self.broker_heartbeat_interval_ms, value),
+            "broker.session.timeout.ms" => to(&mut self.broker_session_timeout_ms, value),
+            "offsets.topic.num.partitions" => to(&mut self.offsets_topic_num_partitions, value),
+            "offsets.topic.replication.factor" => to(&mut self.offsets_topic_replication_factor, value),
+            "offsets.commit.timeout.ms" => to(&mut self.offsets_commit_timeout_ms, value),
+            "transaction.state.log.num.partitions" => {
+                to(&mut self.transaction_state_log_num_partitions, value)
+            }
+            "transaction.state.log.replication.factor" => {
+                to(&mut self.transaction_state_log_replication_factor, value)
+            }
+            "transaction.state.log.min.isr" => to(&mut self.transaction_state_log_min_isr, value),
+            "transaction.version" => to(&mut self.transaction_version, value),
+            _ => false,
+        }
+    }
+}
+
 /// A broker's settings.
 pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
     let cluster = &config.cluster.settings;

@@ -21,7 +21,6 @@ pub enum SettingKind {
     Text,
 }
 
-const NO_REPLICATION: &str = "partitions have one replica until replication is built";
 const NO_TRANSACTIONS: &str = "transactions are not built yet";
 const NO_OTHER_ACKS: &str = "producers wait for all in-sync replicas; weaker ones are for canaries, later";
 
@@ -49,11 +48,19 @@ pub(crate) fn all() -> Vec<KafkaSetting> {
         setting("auto.offset.reset", SettingKind::Choice(&["earliest", "latest", "none"])),
         only("acks", SettingKind::Choice(&["all", "1", "0"]), "all", NO_OTHER_ACKS),
         only("enable.idempotence", SettingKind::Flag, "true", NO_OTHER_ACKS),
-        only("replication.factor", replicas, "1", NO_REPLICATION),
-        only("default.replication.factor", replicas, "1", NO_REPLICATION),
-        only("min.insync.replicas", replicas, "1", NO_REPLICATION),
-        only("replica.fetch.wait.max.ms", millis, "", NO_REPLICATION),
-        only("unclean.leader.election.enable", SettingKind::Flag, "false", NO_REPLICATION),
+        setting("replication.factor", replicas),
+        setting("default.replication.factor", replicas),
+        setting("min.insync.replicas", replicas),
+        setting("replica.fetch.wait.max.ms", millis),
+        setting("replica.lag.time.max.ms", millis),
+        setting("replica.fetch.backoff.ms", millis),
+        setting("broker.heartbeat.interval.ms", millis),
+        setting("broker.session.timeout.ms", millis),
+        setting("auto.leader.rebalance.enable", SettingKind::Flag),
+        setting("leader.imbalance.check.interval.seconds", millis),
+        setting("offsets.topic.num.partitions", count),
+        setting("offsets.topic.replication.factor", replicas),
+        setting("unclean.leader.election.enable", SettingKind::Flag),
         only("transactional.id", SettingKind::Text, "", NO_TRANSACTIONS),
         only("transaction.timeout.ms", millis, "", NO_TRANSACTIONS),
         only(

@@ -1,7 +1,7 @@
 //! Faults of Kafka: broker-down, coordinator-move, rebalance, request-error, slow-fetch, redeliver, retention.
 
 use kafka::trouble::{error_name, error_named, errors_after, errors_before};
-use kafka::{ApiKey, Moment, ResponseError, TopicPartition, Trouble, move_coordinator};
+use kafka::{ApiKey, Moment, ResponseError, TopicPartition, Trouble};
 use scenario::read::{Between, Choice, Lasting, Number, Odds, Table, number};
 use scenario::{Drawn as Between_, FaultAction, FromTable, Ppm, Target, TargetKind, TargetSpec, TimeSpan};
 
@@ -255,22 +255,25 @@ fn coordinator_move(scene: &mut Scene<'_>) -> Drawn {
     )
 }
 
-/// The group's coordinator is the broker so many places after the present one.
+/// The group's coordinator is the broker so many places after the present one, if that is in sync.
 fn move_on(stage: &Stage, group: &str, steps: u64, load_ms: i64) {
     let cluster = &stage.platform.cluster;
-    let from = cluster[0].broker.borrow().coordinator_of(group);
     let brokers = i32::try_from(cluster.len()).expect("clusters are small");
-    let to = (from + i32::try_from(steps).unwrap_or(1)) % brokers;
-    let moved = {
-        let mut borrowed: Vec<_> =
-            cluster.iter().map(|seat| (now_ms(stage), seat.broker.borrow_mut())).collect();
-        let mut brokers: Vec<_> = borrowed.iter_mut().map(|(now, broker)| (*now, &mut **broker)).collect();
-        move_coordinator(&mut brokers, group, to, load_ms)
+    let (at, outputs) = {
+        let mut controller = cluster.controller.controller.borrow_mut();
+        let at = controller.coordinator_partition(group);
+        let Some(from) = controller.leader_of(&at) else { return };
+        let to = (from + i32::try_from(steps).unwrap_or(1)) % brokers;
+        let (moved, outputs) = controller.move_leader(now_ms(stage), &at, to);
+        if !moved {
+            return;
+        }
+        (at, outputs)
     };
-    let Some(moved) = moved else { return };
-    let seat = |id: i32| usize::try_from(id).ok().and_then(|place| cluster.get(place));
-    seat(moved.from).into_iter().for_each(|seat| seat.stir(moved.outputs.clone()));
-    seat(moved.to).into_iter().for_each(|seat| seat.stir(Vec::new()));
+    if let Some(seat) = cluster.leader_of(&at) {
+        seat.broker.borrow_mut().slow_load(group, load_ms);
+    }
+    cluster.controller.stir(outputs);
 }
 
 fn rebalance(scene: &mut Scene<'_>) -> Drawn {

@@ -1,21 +1,74 @@
 //! A Kafka broker's node.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use contracts::{Headers, Message};
-use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use host::signal::Signal;
 use invariants::Fact;
 use invariants::fact::Visible;
-use kafka::{Broker, ConnectionId, Output, Request, TopicPartition};
+use kafka::client::LinkError;
+use kafka::{Broker, ConnectionId, Output, Peer, PeerAnswer, Request, Response, TopicPartition};
 
+use super::controller::ControllerSeat;
 use super::deadline::Deadline;
-use crate::world::network::{Inbound, NodeIndex};
+use crate::adapters::{CallError, Peers};
+use crate::world::network::{Inbound, NodeIndex, Payload};
 use crate::world::node::Node;
 
-/// The brokers of the cluster.
-pub type Cluster = Rc<Vec<BrokerSeat>>;
+/// The brokers of the cluster, and their controller.
+pub type Cluster = Rc<Brokers>;
+
+pub struct Brokers {
+    seats: Vec<BrokerSeat>,
+    pub controller: ControllerSeat,
+    /// Up to where facts about what can be read were told: a new leader may tell them again.
+    told: RefCell<BTreeMap<TopicPartition, i64>>,
+}
+
+impl Brokers {
+    pub fn new(seats: Vec<BrokerSeat>, controller: ControllerSeat) -> Cluster {
+        Rc::new(Self { seats, controller, told: RefCell::default() })
+    }
+
+    fn seat(&self, id: i32) -> Option<&BrokerSeat> {
+        self.seats.iter().find(|seat| seat.broker.borrow().id() == id)
+    }
+
+    /// Whether nobody has told of what lies below this offset.
+    fn is_news(&self, at: &TopicPartition, end_offset: i64) -> bool {
+        let mut told = self.told.borrow_mut();
+        match told.get_mut(at) {
+            Some(known) if *known >= end_offset => false,
+            Some(known) => {
+                *known = end_offset;
+                true
+            }
+            None => {
+                told.insert(at.clone(), end_offset);
+                true
+            }
+        }
+    }
+
+    /// The broker that leads a partition, as the controller knows it.
+    pub fn leader_of(&self, at: &TopicPartition) -> Option<&BrokerSeat> {
+        self.seat(self.controller.controller.borrow().leader_of(at)?)
+    }
+}
+
+impl Deref for Brokers {
+    type Target = [BrokerSeat];
+
+    fn deref(&self) -> &[BrokerSeat] {
+        &self.seats
+    }
+}
 
 /// A broker: its disk, which outlives its process, and what was done to it from outside.
 pub struct BrokerSeat {
@@ -42,33 +95,110 @@ impl BrokerSeat {
     }
 }
 
+/// A request to a peer on its way, by its correlation.
+type Calls = FuturesUnordered<LocalBoxFuture<'static, (u64, Result<PeerAnswer, LinkError>)>>;
+
+/// A broker's process.
+struct Process {
+    node: Node,
+    cluster: Cluster,
+    place: usize,
+    peers: Peers,
+    calls: Calls,
+}
+
 /// Runs broker number `place` of the cluster.
 pub async fn run(node: Node, cluster: Cluster, place: usize) {
-    cluster[place].undelivered.take();
-    if node.incarnation > 1 {
-        let mut broker = cluster[place].broker.borrow_mut();
-        broker.crash();
-        broker.restart(now_ms(&node));
+    let peers = Peers::new(node.clone());
+    let process = Process { node, cluster, place, peers, calls: FuturesUnordered::new() };
+    process.run().await;
+}
+
+impl Process {
+    fn seat(&self) -> &BrokerSeat {
+        &self.cluster[self.place]
     }
-    let mut deadline = Deadline::new(node.world.agenda.clone());
-    loop {
-        let due_ms = cluster[place].broker.borrow().next_deadline();
-        deadline.set_in(due_ms.map(|due| ahead_ns(&node, due)));
-        futures::select_biased! {
-            inbound = node.receive().fuse() => {
-                let outputs = take_in(&node, &cluster[place].broker, inbound);
-                outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
-            }
-            () = cluster[place].stirred.received().fuse() => {
-                let outputs = cluster[place].undelivered.take();
-                outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
-            }
-            () = node.asked_to_stop().fuse() => return,
-            () = deadline.passed().fuse() => {
-                let outputs = on_time(&node, &cluster[place].broker).tick(now_ms(&node));
-                outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
+
+    async fn run(mut self) {
+        self.seat().undelivered.take();
+        let now = now_ms(&self.node);
+        let outputs = if self.node.incarnation > 1 {
+            let mut broker = self.seat().broker.borrow_mut();
+            broker.crash();
+            broker.restart(now)
+        } else {
+            self.seat().broker.borrow_mut().start(now)
+        };
+        self.put_out(outputs);
+        let mut deadline = Deadline::new(self.node.world.agenda.clone());
+        loop {
+            let due_ms = self.seat().broker.borrow().next_deadline();
+            deadline.set_in(due_ms.map(|due| ahead_ns(&self.node, due)));
+            let outputs = futures::select_biased! {
+                inbound = self.node.receive().fuse() => take_in(&self.node, &self.cluster[self.place].broker, inbound),
+                (correlation, answer) = self.calls.select_next_some() => {
+                    on_time(&self.node, &self.cluster[self.place].broker).answered(now_ms(&self.node), correlation, answer)
+                }
+                () = self.cluster[self.place].stirred.received().fuse() => self.cluster[self.place].undelivered.take(),
+                () = self.node.asked_to_stop().fuse() => return,
+                () = deadline.passed().fuse() => {
+                    on_time(&self.node, &self.cluster[self.place].broker).tick(now_ms(&self.node))
+                }
+            };
+            self.put_out(outputs);
+        }
+    }
+
+    fn put_out(&self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Respond { conn, correlation, response } => {
+                    self.node.world.network.reply(conn.0, correlation, Box::new(response));
+                }
+                Output::Close { conn } => self.node.world.network.reset(conn.0),
+                Output::Send { to, correlation, request, timeout_ms } => {
+                    self.send(to, correlation, request, timeout_ms);
+                }
+                Output::Visible { partition, leader_epoch, records, .. } => {
+                    tell_visible(&self.node, &self.cluster, &partition, leader_epoch, records);
+                }
+                Output::Truncated { .. } => {}
+                Output::Rebalanced { group, generation, members } => {
+                    let members = members.iter().map(|member| member.client_id.to_string()).collect();
+                    self.node.tell("", &Fact::Rebalanced { group: group.to_string(), generation, members });
+                }
             }
         }
+    }
+
+    fn send(&self, to: Peer, correlation: u64, request: Request, timeout_ms: i64) {
+        let node = match to {
+            Peer::Controller => Some(self.cluster.controller.node),
+            Peer::Broker(id) => self.cluster.seat(id).map(|seat| seat.node),
+        };
+        let peers = self.peers.clone();
+        let timeout_ns = timeout_ms.max(0).unsigned_abs() * 1_000_000;
+        self.calls.push(Box::pin(async move {
+            let Some(node) = node else { return (correlation, Err(LinkError::Refused)) };
+            let answer = peers.call(node, Box::new(request), timeout_ns).await;
+            (correlation, answer.map(peer_answer).map_err(link_error))
+        }));
+    }
+}
+
+/// Brokers answer with responses, the controller with more.
+fn peer_answer(payload: Payload) -> PeerAnswer {
+    match payload.downcast::<Response>() {
+        Ok(response) => PeerAnswer::from(*response),
+        Err(other) => *other.downcast().expect("the controller answers with peer answers"),
+    }
+}
+
+fn link_error(error: CallError) -> LinkError {
+    match error {
+        CallError::Refused => LinkError::Refused,
+        CallError::Reset => LinkError::Reset,
+        CallError::TimedOut => LinkError::TimedOut,
     }
 }
 
@@ -104,27 +234,19 @@ fn take_in(node: &Node, broker: &RefCell<Broker>, inbound: Inbound) -> Vec<Outpu
     }
 }
 
-fn put_out(node: &Node, cluster: &Cluster, output: Output) {
-    match output {
-        Output::Respond { conn, correlation, response } => {
-            node.world.network.reply(conn.0, correlation, Box::new(response));
-        }
-        Output::Close { conn } => node.world.network.reset(conn.0),
-        Output::Visible { partition, leader_epoch, records, .. } => {
-            tell_visible(node, &partition, leader_epoch, records);
-        }
-        Output::Rebalanced { group, generation, members } => {
-            let members = members.iter().map(|member| member.client_id.to_string()).collect();
-            node.tell("", &Fact::Rebalanced { group: group.to_string(), generation, members });
-        }
-        Output::TopicCreated(spec) => {
-            cluster.iter().for_each(|seat| seat.broker.borrow_mut().learn_topic(spec.clone()));
-        }
+/// Each record once, whoever leads.
+fn tell_visible(
+    node: &Node,
+    cluster: &Brokers,
+    at: &TopicPartition,
+    leader_epoch: i32,
+    records: bytes::Bytes,
+) {
+    let (header, records) =
+        kafka::records::decode_batch(&records).expect("a broker stores batches that decode");
+    if !cluster.is_news(at, header.last_offset() + 1) {
+        return;
     }
-}
-
-fn tell_visible(node: &Node, at: &TopicPartition, leader_epoch: i32, records: bytes::Bytes) {
-    let (_, records) = kafka::records::decode_batch(&records).expect("a broker stores batches that decode");
     for record in records {
         let pairs = record.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
         let headers = Headers::from_pairs(pairs);

@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod controller;
 pub mod database;
 pub mod deadline;
 pub mod outside;

@@ -13,6 +13,8 @@ use crate::world::network::NodeIndex;
 /// Services with a database of their own.
 pub const DATABASES: &[&str] =
     &["reference-data", "trade", "position", "clearing", "settlement", "ledger", "payment", "notification"];
+/// Kafka's controller.
+pub const CONTROLLER: &str = "kafka-controller";
 pub const OUTSIDE: &[&str] = &["bank", "venue", "identity", "webhooks"];
 
 pub struct Layout {
@@ -27,6 +29,7 @@ impl Layout {
         let topology = &scenario.topology;
         let mut names: Vec<String> =
             (1..=topology.kafka.brokers).map(|number| format!("kafka/{number}")).collect();
+        names.push(CONTROLLER.to_owned());
         for service in DATABASES {
             names.extend(["primary", "standby"].map(|server| format!("postgres/{service}/{server}")));
         }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use futures::FutureExt;
 use host::store_host::HostCounters;
 use host::store_host::tables::INPUTS;
-use kafka::{Broker, BrokerConfig, ClusterSpec, TopicPartition, TopicSpec};
+use kafka::{Broker, BrokerConfig, ClusterSettings, ClusterSpec, Controller, TopicPartition, TopicSpec};
 use model::Calendar;
 use outside::bank::{Bank, BankSettings};
 use outside::plan::Plan;
@@ -20,13 +20,14 @@ use outside::{Draw, IdentityProvider, Party, Troubled, Troubles, Webhooks};
 use postgres::{Server, ServerRole, SynchronousCommit};
 use scenario::{Scenario, Setting};
 
-use self::layout::Layout;
+use self::layout::{CONTROLLER, Layout};
 use crate::adapters::log::KafkaClientSettings;
-use crate::nodes::broker::{BrokerSeat, Cluster};
+use crate::nodes::broker::{BrokerSeat, Brokers, Cluster};
 use crate::nodes::client::Progress;
+use crate::nodes::controller::ControllerSeat;
 use crate::nodes::database::Database;
 use crate::nodes::outside::Books;
-use crate::nodes::{broker, client, database, outside as party};
+use crate::nodes::{broker, client, controller, database, outside as party};
 use crate::sabotage::Saboteur;
 use crate::world::World;
 use crate::world::clock::NodeClock;
@@ -66,7 +67,7 @@ pub fn start(world: &Rc<World>, scenario: &Scenario, plan: Plan, calendar: &'sta
     let layout = Rc::new(Layout::of(scenario, &plan));
     let databases = databases(&layout, scenario);
     let opening = seeds::seed(&databases, &plan, calendar);
-    let cluster = cluster(&layout, scenario);
+    let cluster = cluster(world, &layout, scenario);
     let mut streams = |label: &str| Box::new(world.rng(label)) as Box<dyn Draw>;
     let bank = Bank::new(plan.world.bank_accounts(), BankSettings::default(), &mut streams);
     let platform = Platform {
@@ -135,13 +136,14 @@ fn database_settings(scenario: &Scenario) -> postgres::Settings {
     postgres::Settings { synchronous_commit, ..settings }
 }
 
-fn cluster(layout: &Layout, scenario: &Scenario) -> Cluster {
+fn cluster(world: &World, layout: &Layout, scenario: &Scenario) -> Cluster {
     let brokers = i32::try_from(scenario.topology.kafka.brokers).expect("clusters are small");
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec {
         retention_ms: i64::from(topic.retention_days) * 24 * 3_600_000,
         ..TopicSpec::new(topic.name, topic.partitions)
     });
-    let spec = ClusterSpec::new((0..brokers).collect(), topics.collect());
+    let mut spec = ClusterSpec::new((0..brokers).collect(), topics.collect());
+    spec.settings = cluster_settings(scenario);
     let broker = |id| {
         let mut config = BrokerConfig::new(id, spec.clone());
         let delay = kafka_integer(scenario, "group.initial.rebalance.delay.ms");
@@ -150,7 +152,33 @@ fn cluster(layout: &Layout, scenario: &Scenario) -> Cluster {
     };
     let nodes = layout.brokers();
     let seats = (0..brokers).zip(nodes.iter()).map(|(id, node)| BrokerSeat::new(broker(id), *node));
-    Rc::new(seats.collect())
+    let now_ms = world.now_ns().div_euclid(1_000_000);
+    let controller = Controller::new(spec.clone(), now_ms);
+    Brokers::new(seats.collect(), ControllerSeat::new(controller, layout.index(CONTROLLER)))
+}
+
+/// The profile of scenarios: three replicas, two of which must be in sync, and waits that let an idle cluster sleep. A
+/// scenario can name others.
+fn cluster_settings(scenario: &Scenario) -> ClusterSettings {
+    let mut settings = ClusterSettings {
+        default_replication_factor: 3,
+        min_insync_replicas: 2,
+        replica_fetch_wait_max_ms: 30_000,
+        replica_lag_time_max_ms: 60_000,
+        broker_heartbeat_interval_ms: 10_000,
+        broker_session_timeout_ms: 30_000,
+        ..ClusterSettings::default()
+    };
+    for (name, setting) in &scenario.topology.kafka.settings {
+        let value = match setting {
+            Setting::Integer(value) => value.to_string(),
+            Setting::Flag(value) => value.to_string(),
+            Setting::Text(value) => value.clone(),
+        };
+        // Names that are not of the cluster are of its clients.
+        settings.set(name, &value);
+    }
+    settings
 }
 
 /// The profile of scenarios: waits that let an idle platform sleep; a scenario can name others.
@@ -187,6 +215,10 @@ fn program(
             // Nodes count from 1, Kafka's own broker ids from 0.
             let (cluster, place) = (platform.cluster.clone(), number - 1);
             Rc::new(move |node| broker::run(node, cluster.clone(), place).boxed_local())
+        }
+        [CONTROLLER] => {
+            let cluster = platform.cluster.clone();
+            Rc::new(move |node| controller::run(node, cluster.clone()).boxed_local())
         }
         ["postgres", service, role] => database_program(platform, service, role),
         ["bank"] => party_program(platform, world, "bank", platform.bank.clone()),
@@ -286,8 +318,8 @@ impl Platform {
 
     /// Where the log of a partition ends, by its leader.
     fn end_of(&self, at: &TopicPartition) -> i64 {
-        let offsets = |seat: &BrokerSeat| seat.broker.borrow().log_range(at);
-        self.cluster.iter().find_map(offsets).map_or(0, |(_, end)| end)
+        let range = self.cluster.leader_of(at).and_then(|seat| seat.broker.borrow().log_range(at));
+        range.map_or(0, |(_, end)| end)
     }
 }
 

@@ -7,12 +7,13 @@ use futures::FutureExt;
 use host::ports::{Http, Ports};
 use host::store_host::HostCounters;
 use host::{HostSettings, StoreHost};
-use kafka::{Broker, BrokerConfig, ClusterSpec, TopicSpec};
+use kafka::{Broker, BrokerConfig, ClusterSpec, Controller, TopicSpec};
 use sim::adapters::http::{Directory, SimHttp};
 use sim::adapters::log::{KafkaClientSettings, SimLog};
 use sim::adapters::process::{SimClock, SimEntropy, SimTasks};
 use sim::adapters::store::SimStore;
-use sim::nodes::broker::{self, BrokerSeat, Cluster};
+use sim::nodes::broker::{self, BrokerSeat, Brokers, Cluster};
+use sim::nodes::controller::ControllerSeat;
 use sim::nodes::database::{self, Database};
 use sim::sabotage::Odds;
 use sim::sabotage::ports::planted;
@@ -25,8 +26,11 @@ use crate::sabotage::{Lie, Sabotage, SabotagedHttp, SabotagedLog, SabotagedStore
 
 pub fn cluster() -> Cluster {
     let topics = contracts::TOPICS.iter().map(|topic| TopicSpec::new(topic.name, topic.partitions)).collect();
-    let broker = Broker::new(BrokerConfig::new(0, ClusterSpec::new(vec![0], topics)));
-    Rc::new(vec![BrokerSeat::new(broker, KAFKA)])
+    let spec = ClusterSpec::new(vec![0], topics);
+    let broker = Broker::new(BrokerConfig::new(0, spec.clone()));
+    // A broker without peers asks nothing of its controller.
+    let controller = ControllerSeat::new(Controller::new(spec, 0), KAFKA);
+    Brokers::new(vec![BrokerSeat::new(broker, KAFKA)], controller)
 }
 
 pub fn broker(cluster: &Cluster) -> Program {

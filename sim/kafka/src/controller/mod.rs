@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 };
 
 use crate::broker::{ConnectionId, ReplyTo};
-use crate::cluster::{ClusterSpec, TimestampMs, TopicPartition};
+use crate::cluster::{CONSUMER_OFFSETS, ClusterSpec, TimestampMs, TopicPartition};
 use crate::image::Image;
 use crate::peer::PeerAnswer;
 use crate::protocol::{Request, RequestKind, Response};
@@ -167,6 +167,11 @@ impl Controller {
         AllocateProducerIdsResponse::default()
             .with_producer_id_start(ProducerId(start))
             .with_producer_id_len(i32::try_from(PRODUCER_ID_BLOCK).expect("it is 1,000"))
+    }
+
+    /// The group's partition of `__consumer_offsets`: whoever leads it coordinates the group.
+    pub fn coordinator_partition(&self, group: &str) -> TopicPartition {
+        TopicPartition::new(CONSUMER_OFFSETS, self.cluster.offsets_partition_of(group))
     }
 
     /// The partition's leader as the controller knows it.
