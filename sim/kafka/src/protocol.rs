@@ -106,10 +106,10 @@ macro_rules! kinds {
 macro_rules! with_every_kind {
     ($macro:ident) => {
         $macro! {
-        Produce: ProduceRequest => ProduceResponse, 3..=12;
-        Fetch: FetchRequest => FetchResponse, 4..=12;
+        Produce: ProduceRequest => ProduceResponse, 3..=13;
+        Fetch: FetchRequest => FetchResponse, 4..=15;
         ListOffsets: ListOffsetsRequest => ListOffsetsResponse, 1..=7;
-        Metadata: MetadataRequest => MetadataResponse, 0..=9;
+        Metadata: MetadataRequest => MetadataResponse, 0..=13;
         OffsetCommit: OffsetCommitRequest => OffsetCommitResponse, 2..=9;
         OffsetFetch: OffsetFetchRequest => OffsetFetchResponse, 1..=9;
         FindCoordinator: FindCoordinatorRequest => FindCoordinatorResponse, 0..=5;
@@ -118,7 +118,7 @@ macro_rules! with_every_kind {
         LeaveGroup: LeaveGroupRequest => LeaveGroupResponse, 0..=5;
         SyncGroup: SyncGroupRequest => SyncGroupResponse, 0..=5;
         ApiVersions: ApiVersionsRequest => ApiVersionsResponse, 0..=4;
-        CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 2..=6;
+        CreateTopics: CreateTopicsRequest => CreateTopicsResponse, 2..=7;
         InitProducerId: InitProducerIdRequest => InitProducerIdResponse, 0..=5;
         AddPartitionsToTxn: AddPartitionsToTxnRequest => AddPartitionsToTxnResponse, 0..=5;
         AddOffsetsToTxn: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse, 0..=4;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::settings;
 use crate::cluster::{BrokerConfig, ClusterSpec, Listener};
 
 /// Bounds on what clients can take. The names are Kafka's, where Kafka has the bound.
@@ -67,11 +68,7 @@ impl ServerConfig {
     pub fn with_setting(mut self, name: &str, value: &str) -> Result<ServerConfig, SettingError> {
         if !set_limit(&mut self.limits, name, value)? && !self.set_advertised(name, value)? {
             // Tried here, to refuse it here; each broker takes it at its start.
-            set(
-                &mut BrokerConfig::new(1, ClusterSpec { brokers: vec![1], topics: Vec::new() }),
-                name,
-                value,
-            )?;
+            settings::set(&mut BrokerConfig::new(1, ClusterSpec::new(vec![1], Vec::new())), name, value)?;
             self.settings.push((name.to_owned(), value.to_owned()));
         }
         Ok(self)
@@ -91,7 +88,11 @@ impl ServerConfig {
     /// The brokers' own settings, once it is known where they listen.
     pub(super) fn brokers(&self, addresses: &[SocketAddr]) -> Vec<BrokerConfig> {
         let ids = || (1..).take(addresses.len());
-        let cluster = ClusterSpec { brokers: ids().collect(), topics: Vec::new() };
+        let mut cluster = ClusterSpec::new(ids().collect(), Vec::new());
+        // What needs more brokers than there are is less, as in the settings that Kafka comes with for one broker.
+        let few = i32::try_from(addresses.len()).unwrap_or(i32::MAX);
+        cluster.settings.transaction_state_log_min_isr =
+            cluster.settings.transaction_state_log_min_isr.min(few);
         let told = |index: usize, address: &SocketAddr| match self.advertised.get(index) {
             Some(listener) => listener.clone(),
             None => Listener {
@@ -105,7 +106,7 @@ impl ServerConfig {
             let mut config = BrokerConfig::new(id, cluster.clone());
             config.advertised_listeners = listeners.iter().cloned().collect();
             for (name, value) in &self.settings {
-                set(&mut config, name, value).expect("it was set before");
+                settings::set(&mut config, name, value).expect("it was set before");
             }
             config
         };
@@ -133,28 +134,12 @@ fn set_limit(limits: &mut Limits, name: &str, value: &str) -> Result<bool, Setti
     Ok(true)
 }
 
-fn set(config: &mut BrokerConfig, name: &str, value: &str) -> Result<(), SettingError> {
-    match name {
-        "group.initial.rebalance.delay.ms" => {
-            config.group_initial_rebalance_delay_ms = number(name, value)?;
-        }
-        "group.min.session.timeout.ms" => config.group_min_session_timeout_ms = number(name, value)?,
-        "group.max.session.timeout.ms" => config.group_max_session_timeout_ms = number(name, value)?,
-        "message.max.bytes" => config.message_max_bytes = number(name, value)?,
-        "offsets.retention.minutes" => config.offsets_retention_minutes = number(name, value)?,
-        "producer.id.expiration.ms" => config.producer_id_expiration_ms = number(name, value)?,
-        "log.retention.check.interval.ms" => config.log_retention_check_interval_ms = number(name, value)?,
-        _ => return Err(SettingError::Unknown { name: name.to_owned() }),
-    }
-    Ok(())
-}
-
 /// No setting here is negative.
-fn number<T: TryFrom<u64>>(name: &str, value: &str) -> Result<T, SettingError> {
+pub(super) fn number<T: TryFrom<u64>>(name: &str, value: &str) -> Result<T, SettingError> {
     let parsed = value.parse::<u64>().ok().and_then(|number| T::try_from(number).ok());
     parsed.ok_or_else(|| refuse(name, value, "a number from 0"))
 }
 
-fn refuse(name: &str, value: &str, wanted: &'static str) -> SettingError {
+pub(super) fn refuse(name: &str, value: &str, wanted: &'static str) -> SettingError {
     SettingError::Value { name: name.to_owned(), value: value.to_owned(), wanted }
 }

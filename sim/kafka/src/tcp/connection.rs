@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::host::{Answer, Host, REQUEST_UNIT};
 use crate::broker::ConnectionId;
 use crate::protocol::{Request, RequestKind};
-use crate::wire::{Incoming, Lowered, Malformed, NoTopicIds, Origin, decode_request};
+use crate::wire::{Incoming, Lowered, Malformed, Origin, decode_request};
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,7 @@ impl<'a> Served<'a> {
         loop {
             let (frame, memory) = self.read().await?;
             self.host.until_running(self.broker).await;
-            let incoming = decode_request(frame, &NoTopicIds)?;
+            let incoming = decode_request(frame, &*self.host.image(self.broker))?;
             drop(memory);
             let answer = match incoming {
                 Incoming::Answered(answer) => Some(answer),

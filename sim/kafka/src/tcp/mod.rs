@@ -7,11 +7,13 @@
 //! garbage, harms nobody but itself. Omits TLS, SASL, quotas, and more than one listener per broker.
 
 mod clock;
+mod cluster;
 mod config;
 mod connection;
 mod host;
 mod listener;
 mod server;
+mod settings;
 
 pub use config::{Limits, ServerConfig, SettingError};
 pub use server::{Server, until_interrupted};

@@ -6,15 +6,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
+use super::cluster::Cluster;
 use super::config::ServerConfig;
 use super::host::Host;
 use super::listener::listen;
 use crate::broker::{Broker, Output};
 use crate::cluster::TimestampMs;
+use crate::controller::Controller;
 
 type Command = Box<dyn FnOnce(&Rc<Host>) + Send>;
 
@@ -40,14 +43,17 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let brokers = config.brokers(&bound);
-        let addresses = brokers.iter().map(|broker| broker.id).zip(bound.iter().copied()).collect();
+        let addresses: BTreeMap<i32, SocketAddr> =
+            brokers.iter().map(|broker| broker.id).zip(bound).collect();
         let (commands, receiver) = unbounded_channel();
         let (ready, is_ready) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let doors = addresses.clone();
         let run = move || {
             LocalSet::new().block_on(&runtime, async {
-                let brokers = brokers.into_iter().map(Broker::new).zip(bound);
-                let host = Rc::new(Host::new(config.limits, brokers));
+                let controller = Controller::new(brokers[0].cluster.clone(), 0);
+                let cluster = Cluster::new(brokers.into_iter().map(Broker::new), controller);
+                let host = Rc::new(Host::start(config.limits, cluster, &doors));
                 let ids = 1..;
                 let listening = ids.zip(listeners).try_for_each(|(id, listener)| listen(&host, id, listener));
                 let failed = listening.is_err();
@@ -74,9 +80,33 @@ impl Server {
         addresses.join(",")
     }
 
-    /// The broker's process dies: connections end, the port refuses, what was in memory only is gone.
+    /// The broker's process is killed: connections end, the port refuses, what was in memory only is gone.
     pub fn stop(&self, broker: i32) {
-        self.ask(move |host| host.stop(broker));
+        self.ask(move |host| host.stop(broker, None));
+    }
+
+    /// The broker's machine loses its power: as [`Server::stop`], and what was written within `writeback_ms` and not
+    /// flushed is lost.
+    pub fn power_off(&self, broker: i32, writeback_ms: i64) {
+        self.ask(move |host| host.stop(broker, Some(writeback_ms)));
+    }
+
+    /// Controlled shutdown: the broker gives its leadership to others, and its process ends. True if it could within
+    /// `patience`; then and otherwise it is stopped.
+    pub fn shut_down(&self, broker: i32, patience: Duration) -> bool {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        self.act_on(broker, Broker::prepare_to_stop);
+        let mut waited = Duration::ZERO;
+        let may_stop = loop {
+            let may_stop = self.with_broker(broker, |broker, _| broker.may_stop());
+            if may_stop || waited >= patience {
+                break may_stop;
+            }
+            std::thread::park_timeout(LOOK_AGAIN);
+            waited += LOOK_AGAIN;
+        };
+        self.stop(broker);
+        may_stop
     }
 
     /// The process is back, on the same port.

@@ -1,6 +1,7 @@
 //! The client's side of the wire: raw requests over a connection of its own, for tests against any broker.
 //!
-//! Nothing is translated: a request must have the shape of its version, and the response is what came. One request
+//! Nothing is translated: a request must have the shape of its version, and the response is what came. One thing is
+//! adjusted: `Fetch` and `Produce` that name topics are sent in the last version in which topics have names. One request
 //! at a time is answered; [`Connection::send`] does not wait, for what is never answered (`acks=0`) and for pipelining.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::frame::{self, RequestHeader};
 use super::{Malformed, codec};
-use crate::protocol::{Request, Response};
+use crate::protocol::{Request, RequestKind, Response};
 
 /// A response larger than this is not read.
 const MAX_RESPONSE: usize = 512 << 20;
@@ -52,12 +53,12 @@ impl Connection {
 
     /// Sends a request and waits for its response.
     pub async fn call(&mut self, request: Request) -> Result<Response, CallError> {
-        let (api, version) = (request.kind.api(), request.version);
+        let (api, version) = (request.kind.api(), spoken(&request));
         let wanted = self.send(request).await?;
         self.receive(wanted, api, version).await
     }
 
-    /// Sends a request and does not wait. Gives the correlation by which [`Connection::receive`] knows its answer.
+    /// Sends a request, in the version [`spoken`], and does not wait. Gives the correlation by which [`Connection::receive`] knows its answer.
     pub async fn send(&mut self, request: Request) -> Result<i32, CallError> {
         self.correlation += 1;
         let frame = encode_request(self.correlation, &request)?;
@@ -110,9 +111,21 @@ impl Connection {
     }
 }
 
+/// The version that a request is sent in.
+pub fn spoken(request: &Request) -> i16 {
+    /// The last version of `Fetch` and of `Produce` in which topics have names.
+    const BY_NAME: i16 = 12;
+    let is_by_name = match &request.kind {
+        RequestKind::Fetch(fetch) => fetch.topics.iter().any(|topic| topic.topic_id.is_nil()),
+        RequestKind::Produce(produce) => produce.topic_data.iter().any(|topic| topic.topic_id.is_nil()),
+        _ => false,
+    };
+    if is_by_name { request.version.min(BY_NAME) } else { request.version }
+}
+
 /// A request as a frame, size and all.
 pub fn encode_request(correlation: i32, request: &Request) -> Result<Bytes, CallError> {
-    let (api, version) = (request.kind.api(), request.version);
+    let (api, version) = (request.kind.api(), spoken(request));
     let header = RequestHeader { api, version, correlation, client_id: request.client_id.clone() };
     let frame = frame::framed(|out| {
         header.put(out);

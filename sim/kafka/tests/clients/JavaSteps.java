@@ -114,7 +114,10 @@ public final class JavaSteps {
         line = element.getLineNumber();
       }
     }
-    Throwable cause = error instanceof ExecutionException ? error.getCause() : error;
+    Throwable cause = error;
+    while (cause.getCause() != null) {
+      cause = cause.getCause();
+    }
     String message = (cause.getClass().getSimpleName() + ": " + cause.getMessage()).replace('\n', ' ');
     return message + " (line " + line + ")";
   }
@@ -136,7 +139,8 @@ public final class JavaSteps {
   }
 
   private Admin admin() {
-    return Admin.create(Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", "20000"));
+    return Admin.create(
+        Map.of("bootstrap.servers", bootstrap, "default.api.timeout.ms", "20000", "request.timeout.ms", "15000"));
   }
 
   private String create(String topic, int partitions) throws Exception {
@@ -166,6 +170,7 @@ public final class JavaSteps {
     config.put("session.timeout.ms", "6000");
     config.put("heartbeat.interval.ms", "500");
     config.put("default.api.timeout.ms", "20000");
+    config.put("request.timeout.ms", "15000");
     put(config, settings);
     return new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
   }

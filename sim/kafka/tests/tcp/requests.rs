@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use kafka::protocol::{Request, Response};
 use kafka::records::{self, Compression, compress_batch};
+use kafka::wire::client::spoken;
 use kafka::{StrBytes, topic_name};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, FindCoordinatorRequest, HeartbeatRequest, MetadataRequest,
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::world::{batch, call, clients, connect, create, fetch, produce, request, server};
 
@@ -100,13 +102,41 @@ fn zstd_is_not_given_to_readers_that_do_not_know_it() {
 }
 
 #[test]
+fn topics_are_fetched_by_their_ids() {
+    let server = server(1, &[]);
+    clients(async {
+        create(&server, "t").await;
+        let mut connection = connect(server.addresses()[&1]).await;
+        call(&mut connection, produce("t", -1, batch(b"v"))).await;
+        let named = MetadataRequestTopic::default().with_name(Some(topic_name("t")));
+        let asked = MetadataRequest::default().with_topics(Some(vec![named]));
+        let Response::Metadata(metadata) = call(&mut connection, asked).await else {
+            panic!("another answer")
+        };
+        let known = metadata.topics[0].topic_id;
+        for (id, records, error) in [(known, true, 0), (Uuid::from_u128(7), false, 100)] {
+            let mut by_id = fetch("t", 0, 0);
+            by_id.topics[0].topic = topic_name("");
+            by_id.topics[0].topic_id = id;
+            let Response::Fetch(answer) = call(&mut connection, by_id).await else {
+                panic!("another answer")
+            };
+            assert_eq!(answer.responses[0].topic_id, id);
+            let partition = &answer.responses[0].partitions[0];
+            assert_eq!(partition.error_code, error);
+            assert_eq!(partition.records.as_ref().is_some_and(|got| !got.is_empty()), records);
+        }
+    });
+}
+
+#[test]
 fn requests_of_a_connection_are_answered_in_their_order() {
     let server = server(1, &[]);
     clients(async {
         create(&server, "t").await;
         let mut connection = connect(server.addresses()[&1]).await;
         let waiting = request(fetch("t", 0, 300));
-        let version = waiting.version;
+        let version = spoken(&waiting);
         let first = connection.send(waiting).await.expect("sent");
         let second = connection.send(request(ApiVersionsRequest::default())).await.expect("sent");
         let sent = Instant::now();

@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::topic_name;
 use crate::protocol::{Request, RequestKind, Response, SUPPORTED};
-use crate::wire::client::encode_request;
+use crate::wire::client::{encode_request, spoken};
 use crate::wire::{Incoming, Lowered, Malformed, NoTopicIds, Origin, codec, decode_request, frame, offered};
 
 fn text(text: &'static str) -> StrBytes {
@@ -23,6 +23,7 @@ fn text(text: &'static str) -> StrBytes {
 /// Over the wire and raised.
 fn arrive(version: i16, kind: impl Into<RequestKind>) -> (RequestKind, Origin) {
     let request = Request { client_id: text("me"), version, kind: kind.into() };
+    assert_eq!(spoken(&request), version);
     let frame = encode_request(7, &request).expect("it has the shape of its version");
     match decode_request(frame.slice(frame::SIZE..), &NoTopicIds) {
         Ok(Incoming::Request { request, origin }) => {

@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::{Malformed, codec, frame};
+use crate::image::Image;
 use crate::protocol::{Request, RequestKind, Response};
 
 mod errors;
@@ -29,6 +30,12 @@ pub struct NoTopicIds;
 impl TopicIds for NoTopicIds {
     fn name_of(&self, _: Uuid) -> Option<TopicName> {
         None
+    }
+}
+
+impl TopicIds for Image {
+    fn name_of(&self, id: Uuid) -> Option<TopicName> {
+        self.topic_of_id(id).cloned()
     }
 }
 
