@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
-use super::state_topics::Outcome;
-use super::waits::Wait;
+use super::state_topics::{CoordinatorOf, Outcome};
+use super::waits::{Awaited, Wait};
 use super::{Broker, Output, Then};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::log::Appended;
@@ -127,8 +127,18 @@ impl Broker {
             }
             Then::Written { of, ticket } => {
                 let append = wait.appends.first().expect("a coordinator waits for one append");
-                let outcome = append.outcome.expect("a wait that has ended").map(|()| append.required - 1);
+                let outcome = match append.outcome.expect("a wait that has ended") {
+                    // The high watermark has passed it, whoever has left the in-sync set meanwhile.
+                    Ok(()) | Err(ResponseError::NotEnoughReplicasAfterAppend) => Ok(append.required - 1),
+                    Err(error) => Err(error),
+                };
                 self.state_topics.push(Outcome::Written { of, ticket, outcome });
+                if outcome == Err(ResponseError::RequestTimedOut) && of == CoordinatorOf::Groups {
+                    // It is in the log all the same: the coordinator hears of it when it is replicated at last.
+                    let (at, required) = (append.at.clone(), append.required);
+                    let again = Awaited { at, required, outcome: None };
+                    self.waits.add(None, vec![again], Then::Written { of, ticket });
+                }
             }
         }
     }

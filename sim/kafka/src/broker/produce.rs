@@ -115,7 +115,7 @@ impl Broker {
             0 => None,
             -1 if !awaited.is_empty() => {
                 let then = Then::Produced(ProduceReply { reply, response });
-                self.waits.add(now + i64::from(request.timeout_ms), awaited, then);
+                self.waits.add(Some(now + i64::from(request.timeout_ms)), awaited, then);
                 None
             }
             _ => Some(reply.respond(response)),

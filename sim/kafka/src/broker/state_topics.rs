@@ -169,7 +169,7 @@ impl Broker {
                     CoordinatorOf::Transactions => self.transactions.write_timeout_ms(ticket),
                 };
                 let append = Awaited { at: at.clone(), required, outcome: None };
-                self.waits.add(now + timeout_ms, vec![append], Then::Written { of, ticket });
+                self.waits.add(Some(now + timeout_ms), vec![append], Then::Written { of, ticket });
                 self.log_grew(now, &at, outputs);
             }
             Err(error) => self.state_topics.push(Outcome::Written { of, ticket, outcome: Err(error) }),

@@ -181,7 +181,7 @@ impl Broker {
         }
         let grown: Vec<TopicPartition> = awaited.iter().map(|append| append.at.clone()).collect();
         let then = Then::Marked(MarkersReply { reply, response, markers: request.markers, places });
-        self.waits.add(now + REQUEST_TIMEOUT_MS, awaited, then);
+        self.waits.add(Some(now + REQUEST_TIMEOUT_MS), awaited, then);
         for at in grown {
             self.log_grew(now, &at, outputs);
         }

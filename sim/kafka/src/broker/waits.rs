@@ -19,7 +19,7 @@ pub(super) struct Awaited {
 
 pub(super) struct Wait<T> {
     pub appends: Vec<Awaited>,
-    deadline: TimestampMs,
+    deadline: Option<TimestampMs>,
     pub then: T,
 }
 
@@ -48,20 +48,23 @@ impl<T> Waits<T> {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Waits for these appends, at least one of which has no outcome yet.
-    pub fn add(&mut self, deadline: TimestampMs, appends: Vec<Awaited>, then: T) {
+    /// Waits for these appends, at least one of which has no outcome yet; without a deadline until one comes.
+    pub fn add(&mut self, deadline: Option<TimestampMs>, appends: Vec<Awaited>, then: T) {
         let id = self.next_id;
         self.next_id += 1;
         for append in appends.iter().filter(|append| append.outcome.is_none()) {
             match self.by_partition.get_mut(&append.at) {
-                Some(queue) => queue.push_back((append.required, id)),
+                Some(queue) => {
+                    let place = queue.partition_point(|(required, _)| *required <= append.required);
+                    queue.insert(place, (append.required, id));
+                }
                 None => {
                     let queue = VecDeque::from([(append.required, id)]);
                     self.by_partition.insert(append.at.clone(), queue);
                 }
             }
         }
-        self.by_deadline.insert((deadline, id));
+        self.by_deadline.extend(deadline.map(|deadline| (deadline, id)));
         self.waits.insert(id, Wait { appends, deadline, then });
     }
 
@@ -111,7 +114,7 @@ impl<T> Waits<T> {
 
     fn take(&mut self, id: u64) -> Option<Wait<T>> {
         let wait = self.waits.remove(&id)?;
-        self.by_deadline.remove(&(wait.deadline, id));
+        wait.deadline.map(|deadline| self.by_deadline.remove(&(deadline, id)));
         Some(wait)
     }
 

@@ -131,6 +131,7 @@ impl Coordinator {
         todo: &mut Todo,
     ) {
         self.look_at_clock(now);
+        self.writes.begin_request();
         let client = Client { id: request.client_id, version: request.version };
         match request.kind {
             RequestKind::JoinGroup(request) => self.join(now, reply, request, &client, todo),

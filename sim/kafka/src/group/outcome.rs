@@ -7,7 +7,7 @@ use super::Coordinator;
 use super::join::join_error;
 use super::state::{Group, State, answer_join};
 use super::stored::StoredGroup;
-use super::writes::{Removal, Then, Waiting, error_for_client};
+use super::writes::{Removal, Then, Waiting, concerns_all, error_for_client};
 use crate::cluster::TimestampMs;
 use crate::coordination::Todo;
 use crate::protocol::Response;
@@ -122,7 +122,7 @@ impl Coordinator {
 
     fn end_waiting(&mut self, waiting: Waiting, todo: &mut Todo) {
         match waiting {
-            Waiting::Answer { reply, response } => todo.outputs.push(reply.respond(response)),
+            Waiting::Answer { reply, response, .. } => todo.outputs.push(reply.respond(response)),
             Waiting::Fetch { reply, request, barriers } => self.fetch_after(reply, request, barriers, todo),
             Waiting::Deletion(mut deletion) => {
                 deletion.done(Ok(()));
@@ -140,7 +140,17 @@ impl Coordinator {
     ) {
         let told = error_for_client(error);
         match waiting {
-            Waiting::Answer { reply, response } => {
+            // Somebody else's write has failed: what is asked here does not depend on it.
+            Waiting::Answer { reply, response, is_own: false } if !concerns_all(error) => {
+                match self.writes.last(partition) {
+                    None => todo.outputs.push(reply.respond(response)),
+                    Some(last) => self.writes.wait(last, Waiting::Answer { reply, response, is_own: false }),
+                }
+            }
+            Waiting::Fetch { reply, request, barriers } if !concerns_all(error) => {
+                self.fetch_after(reply, request, barriers, todo);
+            }
+            Waiting::Answer { reply, response, .. } => {
                 todo.outputs.push(reply.respond(refused(response, told)));
             }
             Waiting::Fetch { reply, request, .. } => {

@@ -56,16 +56,10 @@ pub(super) struct Removal {
 
 /// Who is answered when a write is there.
 pub(super) enum Waiting {
-    Answer {
-        reply: ReplyTo,
-        response: Response,
-    },
+    /// `is_own`: the write is what the request asked for, and was not only there before it.
+    Answer { reply: ReplyTo, response: Response, is_own: bool },
     /// `OffsetFetch` with `require_stable`: everything that was under way when it came must be there first.
-    Fetch {
-        reply: ReplyTo,
-        request: OffsetFetchRequest,
-        barriers: Vec<u64>,
-    },
+    Fetch { reply: ReplyTo, request: OffsetFetchRequest, barriers: Vec<u64> },
     /// `DeleteGroups`, group by group.
     Deletion(Deletion),
 }
@@ -102,10 +96,16 @@ pub(super) struct InFlight {
 pub(super) struct Writes {
     /// Never the same twice, also after a crash: what is told of writes before it is not taken for others.
     next_ticket: u64,
+    /// From here on writes come of the request that is being handled.
+    first_of_request: u64,
     in_flight: BTreeMap<u64, InFlight>,
 }
 
 impl Writes {
+    pub fn begin_request(&mut self) {
+        self.first_of_request = self.next_ticket;
+    }
+
     pub fn write(
         &mut self,
         todo: &mut Todo,
@@ -124,7 +124,10 @@ impl Writes {
     pub fn answer(&mut self, todo: &mut Todo, partition: i32, reply: ReplyTo, response: Response) {
         match self.last(partition) {
             None => todo.outputs.push(reply.respond(response)),
-            Some(ticket) => self.wait(ticket, Waiting::Answer { reply, response }),
+            Some(ticket) => {
+                let is_own = ticket >= self.first_of_request;
+                self.wait(ticket, Waiting::Answer { reply, response, is_own });
+            }
         }
     }
 
@@ -188,6 +191,17 @@ impl Env<'_> {
     pub fn push(&mut self, output: Output) {
         self.todo.outputs.push(output);
     }
+}
+
+/// Whether a write failed in a way that says something of all that is under way in its partition, and not only of itself.
+pub(super) fn concerns_all(error: ResponseError) -> bool {
+    matches!(
+        error,
+        ResponseError::RequestTimedOut
+            | ResponseError::NotLeaderOrFollower
+            | ResponseError::NotCoordinator
+            | ResponseError::KafkaStorageError
+    )
 }
 
 /// What a client is told of a write that failed (`GroupMetadataManager.appendGroupMetadataErrorToResponseError`).

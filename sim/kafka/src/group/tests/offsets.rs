@@ -77,9 +77,14 @@ fn a_commit_is_seen_when_it_is_written_and_not_before() {
 
 #[test]
 fn a_commit_that_cannot_be_written_is_refused_and_never_seen() {
-    for (error, told) in [
-        (ResponseError::NotEnoughReplicas, ResponseError::CoordinatorNotAvailable),
-        (ResponseError::NotLeaderOrFollower, ResponseError::NotCoordinator),
+    for (error, told, stable_error) in [
+        (ResponseError::NotEnoughReplicas, ResponseError::CoordinatorNotAvailable, 0),
+        (ResponseError::InvalidTxnState, ResponseError::InvalidTxnState, 0),
+        (
+            ResponseError::NotLeaderOrFollower,
+            ResponseError::NotCoordinator,
+            ResponseError::NotCoordinator.code(),
+        ),
     ] {
         let mut desk = Desk::new();
         desk.ask(commit("", -1, 6));
@@ -89,7 +94,7 @@ fn a_commit_that_cannot_be_written_is_refused_and_never_seen() {
         let outputs = desk.fail(error);
         assert_eq!(codes(&answer(&outputs, wanted).expect("refused")), told.code());
         let refused = fetched(&answer(&outputs, stable).expect("refused"));
-        assert_eq!(refused, (-1, ResponseError::NotCoordinator.code(), 0));
+        assert_eq!(refused, (-1, stable_error, 0));
         assert_eq!(desk.committed(), -1);
         assert!(desk.coordinator.groups.is_empty(), "the simple group never was");
     }
