@@ -10,7 +10,7 @@ use kafka::client::{
 use kafka::records::decode_batch;
 use kafka::{Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec};
 use kafka_protocol::messages::add_partitions_to_txn_response::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
 use kafka_protocol::messages::api_versions_response::FinalizedFeatureKey;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
@@ -120,20 +120,17 @@ impl Script {
 }
 
 fn added(request: &AddPartitionsToTxnRequest, code: i16) -> Response {
-    let results = request.transactions.iter().map(|transaction| {
-        let topics = transaction.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|partition| {
-                AddPartitionsToTxnPartitionResult::default()
-                    .with_partition_index(*partition)
-                    .with_partition_error_code(code)
-            });
-            AddPartitionsToTxnTopicResult::default()
-                .with_name(topic.name.clone())
-                .with_results_by_partition(partitions.collect())
+    let topics = request.v3_and_below_topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(*partition)
+                .with_partition_error_code(code)
         });
-        AddPartitionsToTxnResult::default().with_topic_results(topics.collect())
+        AddPartitionsToTxnTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_results_by_partition(partitions.collect())
     });
-    AddPartitionsToTxnResponse::default().with_results_by_transaction(results.collect()).into()
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect()).into()
 }
 
 /// A request as one line: name, version where it matters, and what matters of the rest.

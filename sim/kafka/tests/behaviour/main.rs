@@ -14,6 +14,7 @@ mod client_consumer;
 mod client_consumer_leader;
 mod client_consumer_profiles;
 mod client_consumer_troubles;
+mod client_exactly_once;
 mod client_producer;
 mod client_producer_profiles;
 mod client_producer_troubles;

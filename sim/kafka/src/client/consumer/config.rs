@@ -107,7 +107,7 @@ impl ConsumerConfig {
             fetch_max_bytes: 50 * 1024 * 1024,
             max_partition_fetch_bytes: 1024 * 1024,
             fetch_sessions: true,
-            validate_positions: false,
+            validate_positions: true,
             metadata_max_age_ms: i64::MAX,
             request_timeout_ms: 30_000,
             retry_backoff_ms: 100,
@@ -133,7 +133,6 @@ impl ConsumerConfig {
             queued_min_messages: 100_000,
             fetch_max_wait_ms: 500,
             fetch_sessions: false,
-            validate_positions: true,
             metadata_max_age_ms: 900_000,
             ..ConsumerConfig::new(bootstrap_servers, group_id, client_id, topics)
         }
@@ -153,7 +152,6 @@ impl ConsumerConfig {
             session_timeout_ms: 45_000,
             heartbeat_interval_ms: 3_000,
             fetch_max_wait_ms: 500,
-            validate_positions: true,
             metadata_max_age_ms: 300_000,
             ..ConsumerConfig::new(bootstrap_servers, group_id, client_id, topics)
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::{
-    AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
 };
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -196,14 +196,12 @@ impl<L: Link + ?Sized + 'static> Producer<L> {
                 self.identify(response.producer_id.0, response.producer_epoch);
             }
             (StepKind::AddPartitions, Response::AddPartitionsToTxn(response)) => {
-                for transaction_result in response.results_by_transaction {
-                    for topic in transaction_result.topic_results {
-                        let added = topic.results_by_partition.iter().map(|partition| TopicPartition {
-                            topic: topic.name.clone(),
-                            partition: partition.partition_index,
-                        });
-                        transaction.added.extend(added);
-                    }
+                for topic in response.results_by_topic_v3_and_below {
+                    let added = topic.results_by_partition.iter().map(|partition| TopicPartition {
+                        topic: topic.name.clone(),
+                        partition: partition.partition_index,
+                    });
+                    transaction.added.extend(added);
                 }
                 transaction.is_registered = true;
             }
@@ -260,10 +258,9 @@ fn outcome_of(response: &Response) -> Result<(), ResponseError> {
     let codes: Vec<i16> = match response {
         Response::InitProducerId(response) => vec![response.error_code],
         Response::AddPartitionsToTxn(response) => {
-            let results = response.results_by_transaction.iter().flat_map(|result| &result.topic_results);
+            let results = response.results_by_topic_v3_and_below.iter();
             let partitions = results.flat_map(|topic| &topic.results_by_partition);
-            let codes = partitions.map(|partition| partition.partition_error_code);
-            std::iter::once(response.error_code).chain(codes).collect()
+            partitions.map(|partition| partition.partition_error_code).collect()
         }
         Response::AddOffsetsToTxn(response) => vec![response.error_code],
         Response::TxnOffsetCommit(response) => {
@@ -299,12 +296,12 @@ impl Transaction {
         let topics = topics.into_iter().map(|(name, partitions)| {
             AddPartitionsToTxnTopic::default().with_name(name).with_partitions(partitions)
         });
-        let transaction = AddPartitionsToTxnTransaction::default()
-            .with_transactional_id(self.id.clone())
-            .with_producer_id(ProducerId(identity.producer_id))
-            .with_producer_epoch(identity.producer_epoch)
-            .with_topics(topics.collect());
-        AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]).into()
+        AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(self.id.clone())
+            .with_v3_and_below_producer_id(ProducerId(identity.producer_id))
+            .with_v3_and_below_producer_epoch(identity.producer_epoch)
+            .with_v3_and_below_topics(topics.collect())
+            .into()
     }
 
     fn offsets_step(&mut self, identity: Identity) -> Option<(StepKind, i16, RequestKind)> {
