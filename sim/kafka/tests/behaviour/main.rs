@@ -20,6 +20,7 @@ mod client_producer_profiles;
 mod client_producer_troubles;
 mod client_transactions;
 mod e_administration;
+mod e_coordinators;
 mod e_groups;
 mod e_offsets;
 mod e_static_members;
