@@ -91,7 +91,7 @@ impl<'a> Served<'a> {
             // Cancelled: the broker died, and this task with it.
             match answer.await.map_err(|_| End::Broker)? {
                 Answer::Close => return Err(End::Broker),
-                Answer::Response(response) => match origin.lower(response)? {
+                Answer::Response(response) => match origin.lower(response, &*self.host.image(self.broker))? {
                     Lowered::Frame(frame) => return Ok(Some(frame)),
                     Lowered::Again(again) => request = again,
                 },

@@ -8,7 +8,7 @@ use kafka::wire::client::spoken;
 use kafka::{StrBytes, topic_name};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, FindCoordinatorRequest, HeartbeatRequest, MetadataRequest,
+    ApiKey, ApiVersionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest, MetadataRequest,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -126,6 +126,32 @@ fn topics_are_fetched_by_their_ids() {
             assert_eq!(partition.error_code, error);
             assert_eq!(partition.records.as_ref().is_some_and(|got| !got.is_empty()), records);
         }
+    });
+}
+
+#[test]
+fn a_fetch_session_answers_with_topics_that_its_request_does_not_name() {
+    let server = server(1, &[]);
+    clients(async {
+        create(&server, "t").await;
+        let mut connection = connect(server.addresses()[&1]).await;
+        let asked = MetadataRequest::default().with_topics(None);
+        let Response::Metadata(metadata) = call(&mut connection, asked).await else {
+            panic!("another answer")
+        };
+        let named = metadata.topics.iter().find(|topic| topic.name == Some(topic_name("t")));
+        let id = named.expect("it is there").topic_id;
+        let mut first = fetch("t", 0, 0).with_session_epoch(0);
+        first.topics[0].topic_id = id;
+        let Response::Fetch(begun) = call(&mut connection, first).await else { panic!("another answer") };
+        assert!(begun.session_id != 0);
+        call(&mut connection, produce("t", -1, batch(b"v"))).await;
+        let next = FetchRequest::default().with_max_wait_ms(5_000).with_min_bytes(1).with_max_bytes(1 << 20);
+        let next = next.with_session_id(begun.session_id).with_session_epoch(1);
+        let Response::Fetch(answer) = call(&mut connection, next).await else { panic!("another answer") };
+        assert_eq!(answer.responses.len(), 1);
+        assert_eq!(answer.responses[0].topic_id, id);
+        assert!(answer.responses[0].partitions[0].records.as_ref().is_some_and(|got| !got.is_empty()));
     });
 }
 

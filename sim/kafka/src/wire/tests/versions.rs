@@ -37,7 +37,9 @@ fn arrive(version: i16, kind: impl Into<RequestKind>) -> (RequestKind, Origin) {
 
 /// Lowered and over the wire.
 fn come_back(origin: &Origin, response: impl Into<Response>) -> Response {
-    let Lowered::Frame(frame) = origin.lower(response.into()).expect("it can be said in this version") else {
+    let Lowered::Frame(frame) =
+        origin.lower(response.into(), &NoTopicIds).expect("it can be said in this version")
+    else {
         panic!("asked again");
     };
     let content = frame.slice(frame::SIZE..);
@@ -122,7 +124,7 @@ fn before_version_4_a_member_joins_without_hearing_of_its_id() {
     let (raised, origin) = arrive(0, join.clone());
     let RequestKind::JoinGroup(raised) = raised else { panic!("{raised:?}") };
     assert_eq!(raised.rebalance_timeout_ms, 9_000);
-    match origin.lower(required.clone().into()) {
+    match origin.lower(required.clone().into(), &NoTopicIds) {
         Ok(Lowered::Again(Request { kind: RequestKind::JoinGroup(again), version: 0, .. })) => {
             assert_eq!((again.member_id.as_str(), again.rebalance_timeout_ms), ("m-1", 9_000));
         }
@@ -166,7 +168,7 @@ fn an_empty_response_can_be_said_in_every_version() {
                 panic!("{api:?} v{version}");
             };
             let response = codec::empty_response(*api).expect("offered");
-            assert!(origin.lower(response).is_ok(), "{api:?} v{version}");
+            assert!(origin.lower(response, &NoTopicIds).is_ok(), "{api:?} v{version}");
         }
     }
 }

@@ -22,6 +22,8 @@ mod topics;
 /// The ids of topics, for versions that name topics by them.
 pub trait TopicIds {
     fn name_of(&self, id: Uuid) -> Option<TopicName>;
+
+    fn id_of(&self, name: &TopicName) -> Option<Uuid>;
 }
 
 /// No topic has an id.
@@ -31,11 +33,19 @@ impl TopicIds for NoTopicIds {
     fn name_of(&self, _: Uuid) -> Option<TopicName> {
         None
     }
+
+    fn id_of(&self, _: &TopicName) -> Option<Uuid> {
+        None
+    }
 }
 
 impl TopicIds for Image {
     fn name_of(&self, id: Uuid) -> Option<TopicName> {
         self.topic_of_id(id).cloned()
+    }
+
+    fn id_of(&self, name: &TopicName) -> Option<Uuid> {
+        self.topics.get(name).map(|topic| topic.id)
     }
 }
 
@@ -57,7 +67,8 @@ enum Memory {
     Offsets(Vec<(TopicName, Vec<i32>)>),
     /// `JoinGroup` up to version 3, of a member without an id.
     Join(Box<JoinGroupRequest>),
-    /// `Fetch` and `Produce` from version 13: which id each name stands for.
+    /// `Fetch` and `Produce` from version 13: which id each name stands for. In a fetch session a response has topics that
+    /// its request does not name.
     Ids(Vec<(TopicName, Uuid)>),
 }
 
@@ -95,7 +106,7 @@ pub(super) fn raise(
 
 impl Origin {
     /// The response to the request that came from here, as its version says it.
-    pub fn lower(&self, mut response: Response) -> Result<Lowered, Malformed> {
+    pub fn lower(&self, mut response: Response, ids: &impl TopicIds) -> Result<Lowered, Malformed> {
         if let Some(again) = self.again(&response) {
             return Ok(Lowered::Again(again));
         }
@@ -103,8 +114,8 @@ impl Origin {
         match (&mut response, &self.memory) {
             (Response::ApiVersions(response), _) => topics::lower_api_versions(version, response),
             (Response::Metadata(response), _) => topics::lower_metadata(version, response),
-            (Response::Fetch(response), memory) => topics::lower_fetch(version, response, memory),
-            (Response::Produce(response), memory) => topics::lower_produce(version, response, memory),
+            (Response::Fetch(response), memory) => topics::lower_fetch(version, response, memory, ids),
+            (Response::Produce(response), memory) => topics::lower_produce(version, response, memory, ids),
             (Response::FindCoordinator(response), _) => groups::lower_find(version, response),
             (Response::JoinGroup(response), _) => groups::lower_join(version, response),
             (Response::LeaveGroup(response), _) => groups::lower_leave(version, response),

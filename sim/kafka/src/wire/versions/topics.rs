@@ -69,14 +69,14 @@ pub(super) fn raise_fetch(version: i16, request: &mut FetchRequest, ids: &impl T
     Memory::Ids(known.known)
 }
 
-pub(super) fn lower_fetch(version: i16, response: &mut FetchResponse, memory: &Memory) {
+pub(super) fn lower_fetch(version: i16, response: &mut FetchResponse, memory: &Memory, ids: &impl TopicIds) {
     if version < 7 {
         response.session_id = 0;
     }
     for topic in &mut response.responses {
         let mut unknown = false;
-        if let Memory::Ids(ids) = memory {
-            topic.topic_id = id_of(ids, &topic.topic);
+        if let Memory::Ids(known) = memory {
+            topic.topic_id = id_of(known, ids, &topic.topic);
             unknown = topic.topic == stand_in(topic.topic_id);
         }
         for partition in &mut topic.partitions {
@@ -111,10 +111,15 @@ pub(super) fn raise_produce(version: i16, request: &mut ProduceRequest, ids: &im
     Memory::Ids(known.known)
 }
 
-pub(super) fn lower_produce(version: i16, response: &mut ProduceResponse, memory: &Memory) {
+pub(super) fn lower_produce(
+    version: i16,
+    response: &mut ProduceResponse,
+    memory: &Memory,
+    ids: &impl TopicIds,
+) {
     for topic in &mut response.responses {
-        if let Memory::Ids(ids) = memory {
-            topic.topic_id = id_of(ids, &topic.name);
+        if let Memory::Ids(known) = memory {
+            topic.topic_id = id_of(known, ids, &topic.name);
             if topic.name == stand_in(topic.topic_id) {
                 topic.partition_responses.iter_mut().for_each(|answer| unknown_id(&mut answer.error_code));
             }
@@ -146,8 +151,14 @@ fn stand_in(id: Uuid) -> TopicName {
     topic_name(format!("{{{id}}}"))
 }
 
-fn id_of(ids: &[(TopicName, Uuid)], name: &TopicName) -> Uuid {
-    ids.iter().find(|(known, _)| known == name).map_or(Uuid::nil(), |(_, id)| *id)
+fn id_of(known: &[(TopicName, Uuid)], ids: &impl TopicIds, name: &TopicName) -> Uuid {
+    let asked = known.iter().find(|(known, _)| known == name).map(|(_, id)| *id);
+    asked.or_else(|| ids.id_of(name)).or_else(|| stood_for(name)).unwrap_or_default()
+}
+
+/// The opposite of [`stand_in`].
+fn stood_for(name: &TopicName) -> Option<Uuid> {
+    name.strip_prefix('{')?.strip_suffix('}')?.parse().ok()
 }
 
 fn unknown_id(code: &mut i16) {
