@@ -97,10 +97,6 @@ impl Consumer for RealConsumer {
         self.client.subscribe(topics).map_err(told)
     }
 
-    fn assign(&self, assigned: &[(TopicPartition, i64)]) -> Result<(), ClientError> {
-        self.client.assign(&partitions(assigned)).map_err(told)
-    }
-
     async fn poll(&self, timeout_ms: i64) -> Option<Polled> {
         let until = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).expect("not negative"));
         loop {
@@ -147,13 +143,9 @@ impl Consumer for RealConsumer {
         self.client.store_offsets(&list).map_err(told)
     }
 
-    async fn commit(&self, offsets: Option<&[(TopicPartition, i64)]>) -> Result<(), ClientError> {
-        let list = offsets.map(partitions);
-        self.wait(move |client| match &list {
-            Some(list) => client.commit(list, CommitMode::Sync),
-            None => client.commit_consumer_state(CommitMode::Sync),
-        })
-        .await
+    async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), ClientError> {
+        let list = partitions(offsets);
+        self.wait(move |client| client.commit(&list, CommitMode::Sync)).await
     }
 
     async fn committed(

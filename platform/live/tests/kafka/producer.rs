@@ -45,6 +45,8 @@ pub struct RealProducer {
     next: Mutex<u64>,
 }
 
+const TICK: Duration = Duration::from_millis(5);
+
 fn duration(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).expect("not negative"))
 }
@@ -52,12 +54,7 @@ fn duration(ms: i64) -> Duration {
 pub fn partitions(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in offsets {
-        let offset = match offset {
-            -1 => Offset::End,
-            -2 => Offset::Beginning,
-            offset => Offset::Offset(*offset),
-        };
-        let added = list.add_partition_offset(partition.topic.as_str(), partition.partition, offset);
+        let added = list.add_partition_offset(partition.topic.as_str(), partition.partition, Offset::Offset(*offset));
         added.expect("an offset that can be");
     }
     list
@@ -77,8 +74,14 @@ impl RealProducer {
         what: impl FnOnce(&BaseProducer<Reports>) -> Result<(), KafkaError> + Send + 'static,
     ) -> Result<(), ClientError> {
         let client = Arc::clone(&self.client);
-        let outcome = tokio::task::spawn_blocking(move || what(&client)).await.expect("it ends");
-        outcome.map_err(|error| errors::of(&error))
+        let mut waiting = tokio::task::spawn_blocking(move || what(&client));
+        // A commit or an abort ends when all reports are served, and it does not serve them itself.
+        loop {
+            match tokio::time::timeout(TICK, &mut waiting).await {
+                Ok(outcome) => return outcome.expect("it ends").map_err(|error| errors::of(&error)),
+                Err(_) => self.client.poll(Duration::ZERO),
+            }
+        }
     }
 }
 

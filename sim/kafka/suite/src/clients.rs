@@ -115,18 +115,16 @@ pub enum Polled {
 #[async_trait(?Send)]
 pub trait Consumer {
     fn subscribe(&self, topics: &[&str]) -> Result<(), ClientError>;
-    /// Reads these partitions from these offsets, without a group's leave. -1: the end; -2: the beginning.
-    fn assign(&self, partitions: &[(TopicPartition, i64)]) -> Result<(), ClientError>;
     /// The next thing that happens, if any does in this time.
     async fn poll(&self, timeout_ms: i64) -> Option<Polled>;
     fn assignment(&self) -> Vec<TopicPartition>;
     /// The offset after the last record that was handed out.
     fn position(&self, partition: &TopicPartition) -> Option<i64>;
     async fn seek(&self, partition: &TopicPartition, offset: i64) -> Result<(), ClientError>;
-    /// For the next commit without offsets, where `enable.auto.offset.store` is off.
+    /// For the next commit by itself, where `enable.auto.offset.store` is off.
     fn store_offset(&self, partition: &TopicPartition, offset: i64) -> Result<(), ClientError>;
-    /// Commits these offsets, or what is stored.
-    async fn commit(&self, offsets: Option<&[(TopicPartition, i64)]>) -> Result<(), ClientError>;
+    /// Commits offsets, each of the next record to read, and waits for the answer.
+    async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), ClientError>;
     /// `None`: nothing is committed.
     async fn committed(
         &self,

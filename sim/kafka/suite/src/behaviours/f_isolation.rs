@@ -95,7 +95,7 @@ async fn read_by(
     wanted: usize,
 ) -> Vec<String> {
     let consumer = stage.consumer(group, settings);
-    consumer.assign(&[(topic.partition(0), -2)]).expect("a partition");
+    consumer.subscribe(&[&topic.name]).expect("a topic");
     let mut seen = Vec::new();
     stage
         .eventually("all that it may see", async || {
@@ -108,6 +108,7 @@ async fn read_by(
     if let Some(Polled::Record(read)) = consumer.poll(1_500).await {
         panic!("and then {read:?}");
     }
+    consumer.close().await;
     seen.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
@@ -117,9 +118,17 @@ async fn f60_the_end_depends_on_the_isolation(stage: Stage) {
     let producer = stage.transactional("p", 60_000).await;
     producer.write(&topic, 0, 0, &["open"]).await;
     for (level, end) in [("read_committed", 1), ("read_uncommitted", 2)] {
-        let consumer = stage.consumer("g", &[("isolation.level", level)]);
+        let consumer = stage.consumer(level, &[("isolation.level", level)]);
+        consumer.subscribe(&[&topic.name]).expect("a topic");
+        stage
+            .eventually("a record", async || match consumer.poll(500).await {
+                Some(Polled::Record(read)) => Some(read),
+                _ => None,
+            })
+            .await;
         let watermarks = consumer.watermarks(&topic.partition(0), WAIT_MS).await;
         assert_eq!(watermarks, Ok((0, end)), "{level}");
+        consumer.close().await;
     }
     producer.end_in(false, &topic, &[0]).await;
 }

@@ -67,8 +67,7 @@ async fn run(stage: &Stage, topic: &Topic, plan: Plan, process: u32) -> Vec<Op> 
     let producer = stage.producer(&[("transactional.id", &id)]);
     producer.init_transactions(WAIT_MS).await.expect("a coordinator");
     let consumer = stage.consumer(&format!("reader-{process}"), &[]);
-    let all: Vec<_> = (0..plan.partitions).map(|partition| (topic.partition(partition), -2)).collect();
-    consumer.assign(&all).expect("partitions");
+    consumer.subscribe(&[&topic.name]).expect("a topic");
     let mut process = Process {
         stage: stage.clone(),
         topic: topic.clone(),
@@ -83,6 +82,7 @@ async fn run(stage: &Stage, topic: &Topic, plan: Plan, process: u32) -> Vec<Op> 
     for _ in 0..plan.transactions {
         ops.push(process.transaction().await);
     }
+    process.consumer.close().await;
     ops
 }
 
@@ -157,13 +157,14 @@ impl Process {
     }
 
     async fn abort(&self) -> Outcome {
+        let mut last = None;
         for _ in 0..20 {
             match self.producer.abort_transaction(WAIT_MS).await {
                 Ok(()) => return Outcome::Aborted,
-                Err(error) if error.retriable => {}
+                Err(error) if error.retriable => last = Some(error),
                 Err(error) => panic!("nobody else has this transactional id: {error}"),
             }
         }
-        panic!("an abort is not answered");
+        panic!("an abort is not answered: {last:?}");
     }
 }

@@ -199,7 +199,7 @@ async fn e54_when_to_commit_decides_what_is_repeated(stage: Stage) {
         let read = next_record(&stage, &first).await;
         assert_eq!(read.offset, 0);
         if commits_before {
-            first.commit(Some(&[(partition.clone(), 1)])).await.expect("a member");
+            first.commit(&[(partition.clone(), 1)]).await.expect("a member");
         }
         // It dies while it processes the record.
         first.close().await;

@@ -12,6 +12,7 @@ use crate::list::behaviours;
 use crate::stage::{Stage, check};
 use crate::topic::Isolation::ReadUncommitted;
 use crate::topic::{EARLIEST, LATEST, Topic};
+use crate::transaction::Member;
 
 behaviours! {
     "retention goes by the records' own time stamps: old ones are deleted early"
@@ -77,7 +78,8 @@ async fn h68_a_consumer_below_the_start_is_reset(stage: Stage) {
     }
     delete_before(&topic, 3).await.expect("deleted");
     let consumer = stage.consumer("g", &[("auto.offset.reset", "earliest")]);
-    consumer.assign(&[(topic.partition(0), 1)]).expect("a partition");
+    stage.commit(&Member::of(stage.name("g")), &topic, 0, 1).await;
+    consumer.subscribe(&[&topic.name]).expect("a topic");
     let read = stage
         .eventually("a record", async || match consumer.poll(500).await {
             Some(Polled::Record(read)) => Some(read),
@@ -87,6 +89,7 @@ async fn h68_a_consumer_below_the_start_is_reset(stage: Stage) {
         .await;
     assert_eq!(read.offset, 3, "1 and 2 are skipped in silence");
     assert_eq!(consumer.watermarks(&topic.partition(0), WAIT_MS).await, Ok((3, 5)));
+    consumer.close().await;
 }
 
 async fn h69_compaction_keeps_the_last_of_each_key(stage: Stage) {

@@ -127,10 +127,11 @@ async fn i81_a_dead_letter_and_its_offset_are_one_transaction(stage: Stage) {
         })
         .await;
     let reader = stage.consumer("operators", &[]);
-    reader.assign(&[(letters.partition(0), -2)]).expect("a partition");
+    reader.subscribe(&[&letters.name]).expect("a topic");
     let found = next_record(&stage, &reader).await;
     assert_eq!(found.key, Some(Bytes::from_static(b"key")));
     let names: Vec<&str> = found.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["trace", "topic", "offset"]);
     consumer.close().await;
+    reader.close().await;
 }
