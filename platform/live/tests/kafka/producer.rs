@@ -54,7 +54,8 @@ fn duration(ms: i64) -> Duration {
 pub fn partitions(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in offsets {
-        let added = list.add_partition_offset(partition.topic.as_str(), partition.partition, Offset::Offset(*offset));
+        let added =
+            list.add_partition_offset(partition.topic.as_str(), partition.partition, Offset::Offset(*offset));
         added.expect("an offset that can be");
     }
     list

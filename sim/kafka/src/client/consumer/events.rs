@@ -63,8 +63,9 @@ impl ConsumerError {
     /// Under librdkafka's name and class.
     pub fn error(&self) -> KafkaError {
         let code = match self {
-            ConsumerError::OffsetOutOfRange { .. } => ErrorCode::AutoOffsetReset,
-            ConsumerError::NoOffsetForPartition(_) => ErrorCode::NoOffset,
+            ConsumerError::OffsetOutOfRange { .. } | ConsumerError::NoOffsetForPartition(_) => {
+                ErrorCode::AutoOffsetReset
+            }
             ConsumerError::LogTruncation { .. } => ErrorCode::LogTruncation,
             ConsumerError::Fenced => {
                 let code = ErrorCode::Broker(ResponseError::FencedInstanceId);

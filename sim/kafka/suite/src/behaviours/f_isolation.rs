@@ -126,8 +126,12 @@ async fn f60_the_end_depends_on_the_isolation(stage: Stage) {
                 _ => None,
             })
             .await;
-        let watermarks = consumer.watermarks(&topic.partition(0), WAIT_MS).await;
-        assert_eq!(watermarks, Ok((0, end)), "{level}");
+        let watermarks = stage
+            .eventually("the leader answers", async || {
+                consumer.watermarks(&topic.partition(0), WAIT_MS).await.ok()
+            })
+            .await;
+        assert_eq!(watermarks, (0, end), "{level}");
         consumer.close().await;
     }
     producer.end_in(false, &topic, &[0]).await;

@@ -7,7 +7,7 @@ use kafka::client::{Link, LinkError};
 use kafka::{BrokerConfig, ClusterSpec, Request, Response};
 use kafka_suite::{BROKERS, ClientError, Cluster, Consumer, Producer, SETTINGS, Settings};
 
-use crate::consumer;
+use crate::consumer::SimConsumer;
 use crate::producer::SimProducer;
 use crate::settings;
 use crate::state::State;
@@ -43,7 +43,7 @@ impl Cluster for SimCluster {
     }
 
     fn consumer(&self, settings: Settings<'_>) -> Result<Rc<dyn Consumer>, ClientError> {
-        consumer::create(&self.world, settings)
+        Ok(Rc::new(SimConsumer::new(&self.world, settings)?))
     }
 
     /// As if it were killed: what it leads is taken over when it is missed.

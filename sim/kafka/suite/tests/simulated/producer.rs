@@ -33,7 +33,7 @@ pub fn refuse(name: &str) -> ClientError {
     ClientError { code: Code::Local(name.into()), fatal: false, abortable: false, retriable: false }
 }
 
-fn number<T: std::str::FromStr>(value: &str) -> Result<T, ClientError> {
+pub fn number<T: std::str::FromStr>(value: &str) -> Result<T, ClientError> {
     value.parse().map_err(|_| refuse("_INVALID_ARG"))
 }
 

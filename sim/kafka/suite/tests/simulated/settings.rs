@@ -10,8 +10,12 @@ pub fn set(config: &mut BrokerConfig, name: &str, value: &str) {
 }
 
 /// Checks that are made when they can find something, and delays of the real thing's own.
-const WITHOUT_EFFECT: [&str; 3] =
-    ["producer.id.expiration.check.interval.ms", "log.initial.task.delay.ms", "file.delete.delay.ms"];
+const WITHOUT_EFFECT: [&str; 4] = [
+    "producer.id.expiration.check.interval.ms",
+    "log.initial.task.delay.ms",
+    "file.delete.delay.ms",
+    "log.cleaner.backoff.ms",
+];
 
 fn number<T: std::str::FromStr>(value: &str) -> T {
     value.parse().unwrap_or_else(|_| panic!("{value} is no number"))
@@ -41,6 +45,7 @@ fn set_cluster(settings: &mut ClusterSettings, name: &str, value: &str) -> bool 
 }
 
 fn set_broker(config: &mut BrokerConfig, name: &str, value: &str) -> bool {
+    let transactions = &mut config.transactions;
     match name {
         "group.initial.rebalance.delay.ms" => config.group_initial_rebalance_delay_ms = number(value),
         "group.min.session.timeout.ms" => config.group_min_session_timeout_ms = number(value),
@@ -48,11 +53,13 @@ fn set_broker(config: &mut BrokerConfig, name: &str, value: &str) -> bool {
         "offsets.retention.minutes" => config.offsets_retention_minutes = number(value),
         "offsets.retention.check.interval.ms" => config.offsets_retention_check_interval_ms = number(value),
         "log.retention.check.interval.ms" => config.log_retention_check_interval_ms = number(value),
-        // To be set as soon as the brokers have them.
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms"
-        | "transactional.id.expiration.ms"
-        | "transaction.remove.expired.transaction.cleanup.interval.ms"
-        | "log.cleaner.backoff.ms" => {}
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms" => {
+            transactions.transaction_abort_timed_out_transaction_cleanup_interval_ms = number(value);
+        }
+        "transactional.id.expiration.ms" => transactions.transactional_id_expiration_ms = number(value),
+        "transaction.remove.expired.transaction.cleanup.interval.ms" => {
+            transactions.transaction_remove_expired_transaction_cleanup_interval_ms = number(value);
+        }
         _ => return false,
     }
     true

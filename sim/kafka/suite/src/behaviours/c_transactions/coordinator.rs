@@ -113,16 +113,25 @@ async fn c30_a_transaction_that_takes_too_long_is_aborted(stage: Stage) {
     topic.wait_until_stable(0).await;
     let seen = topic.fetch(0, 0, ReadCommitted).await;
     assert_eq!(seen.aborted, [(producer.producer_id, 0)]);
-    let ended = stage
-        .eventually("the abort is over", async || match producer.try_end(true).await {
+    let ended = settled(&stage, async || producer.try_end(true).await).await;
+    assert_eq!(ended, Err(ResponseError::ProducerFenced));
+    let added = settled(&stage, async || producer.try_add(&topic, 0).await).await;
+    assert_eq!(added, Err(ResponseError::ProducerFenced));
+    let data: Vec<String> = seen.records.iter().filter(|record| !record.control).map(value).collect();
+    assert_eq!(data, ["slow", "behind"], "it is the reader that leaves out what was aborted");
+}
+
+/// What is answered once the end of the transaction before is written.
+pub async fn settled(
+    stage: &Stage,
+    mut ask: impl AsyncFnMut() -> Result<(), ResponseError>,
+) -> Result<(), ResponseError> {
+    stage
+        .eventually("the transaction before is over", async || match ask().await {
             Err(ResponseError::ConcurrentTransactions) => None,
             outcome => Some(outcome),
         })
-        .await;
-    assert_eq!(ended, Err(ResponseError::ProducerFenced));
-    assert_eq!(producer.try_add(&topic, 0).await, Err(ResponseError::ProducerFenced));
-    let data: Vec<String> = seen.records.iter().filter(|record| !record.control).map(value).collect();
-    assert_eq!(data, ["slow", "behind"], "it is the reader that leaves out what was aborted");
+        .await
 }
 
 async fn c35_an_unused_transactional_id_expires(stage: Stage) {

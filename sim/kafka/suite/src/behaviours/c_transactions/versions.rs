@@ -3,6 +3,7 @@
 use kafka::ResponseError;
 use kafka_protocol::messages::{EndTxnRequest, EndTxnResponse, ProducerId};
 
+use super::coordinator::settled;
 use crate::batch::batch;
 use crate::list::behaviours;
 use crate::stage::{Stage, check, is_retriable, text};
@@ -80,7 +81,8 @@ async fn c34_a_late_end_txn_hits_the_next_transaction(stage: Stage) {
     producer.write(&topic, 0, 1, &["second"]).await;
     // A copy of the EndTxn above that was on its way meanwhile.
     producer.end_in(false, &topic, &[0]).await;
-    assert_eq!(producer.try_end(true).await, Err(ResponseError::InvalidTxnState));
+    let ended = settled(&stage, async || producer.try_end(true).await).await;
+    assert_eq!(ended, Err(ResponseError::InvalidTxnState));
     let aborted = topic.fetch(0, 0, ReadCommitted).await.aborted;
     assert_eq!(aborted, [(producer.producer_id, 0), (producer.producer_id, 2)], "the second one is lost");
 }
