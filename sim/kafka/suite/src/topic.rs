@@ -5,7 +5,7 @@ use kafka::{ResponseError, TopicPartition, topic_name};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::records::Record;
 
 use crate::batch::{Batch, decode};
+use crate::cluster::BROKERS;
 use crate::stage::{Stage, check, metadata_of, text};
 
 /// `isolation.level` on the wire.
@@ -59,20 +60,26 @@ impl Topic {
         TopicPartition::new(&self.name, partition)
     }
 
+    /// On every broker that answers: some may not have heard of a new topic yet.
     pub(crate) async fn wait_until_led(&self, partitions: i32, replicas: usize) {
-        self.stage
-            .eventually("all partitions are led and all replicas in sync", async || {
-                let metadata = self.stage.metadata(&self.name).await?;
-                let topic = metadata.topics.first()?;
-                let count = usize::try_from(partitions).expect("not negative");
-                let ready = |partition: &MetadataResponsePartition| {
-                    partition.error_code == 0
-                        && partition.leader_id.0 >= 0
-                        && partition.isr_nodes.len() == replicas
-                };
-                (topic.partitions.len() == count && topic.partitions.iter().all(ready)).then_some(())
-            })
-            .await;
+        let count = usize::try_from(partitions).expect("not negative");
+        let is_ready = |topic: &MetadataResponseTopic| {
+            let is_led = |partition: &MetadataResponsePartition| {
+                partition.error_code == 0
+                    && partition.leader_id.0 >= 0
+                    && partition.isr_nodes.len() == replicas
+            };
+            topic.partitions.len() == count && topic.partitions.iter().all(is_led)
+        };
+        for broker in BROKERS {
+            self.stage
+                .eventually("all partitions are led and all replicas in sync", async || {
+                    let asked = self.stage.try_ask(broker, metadata_of(&self.name), ASK_MS).await;
+                    let Ok(metadata): Result<MetadataResponse, LinkError> = asked else { return Some(()) };
+                    metadata.topics.first().is_some_and(is_ready).then_some(())
+                })
+                .await;
+        }
     }
 
     /// Waits until no transaction is open.
