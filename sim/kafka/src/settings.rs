@@ -194,6 +194,20 @@ pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
             "transaction.state.log.replication.factor",
             cluster.transaction_state_log_replication_factor.to_string(),
         ),
+        ("transaction.max.timeout.ms", config.transactions.transaction_max_timeout_ms.to_string()),
+        ("transactional.id.expiration.ms", config.transactions.transactional_id_expiration_ms.to_string()),
+        (
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+            config.transactions.transaction_abort_timed_out_transaction_cleanup_interval_ms.to_string(),
+        ),
+        (
+            "transaction.remove.expired.transaction.cleanup.interval.ms",
+            config.transactions.transaction_remove_expired_transaction_cleanup_interval_ms.to_string(),
+        ),
+        (
+            "transaction.partition.verification.enable",
+            config.transactions.transaction_partition_verification_enable.to_string(),
+        ),
         ("unclean.leader.election.enable", cluster.unclean_leader_election_enable.to_string()),
     ]
 }
