@@ -39,18 +39,17 @@ pub fn settings() -> ClusterSettings {
 }
 
 pub fn clients() -> KafkaClientSettings {
-    KafkaClientSettings { fetch_max_wait_ms: 30_000, heartbeat_interval_ms: 15_000, session_timeout_ms: 60_000 }
+    KafkaClientSettings {
+        fetch_max_wait_ms: 30_000,
+        heartbeat_interval_ms: 15_000,
+        session_timeout_ms: 60_000,
+    }
 }
 
 /// Runs a world with a cluster and these nodes until `done` says so, or for ever.
-pub fn world(
-    settings: ClusterSettings,
-    nodes: Vec<Program>,
-    until: impl AsyncFnOnce(Rc<World>),
-) {
+pub fn world(settings: ClusterSettings, nodes: Vec<Program>, until: impl AsyncFnOnce(Rc<World>)) {
     Runtime::with_seed_and_config(1, madsim::Config::default()).block_on(async {
-        let world =
-            World::new(&WorldSettings { seed: 1, epoch_ns: EPOCH_NS, links: Links::default() });
+        let world = World::new(&WorldSettings { seed: 1, epoch_ns: EPOCH_NS, links: Links::default() });
         let cluster = cluster(settings);
         for place in 0..BROKERS {
             let cluster = cluster.clone();
@@ -75,9 +74,9 @@ fn cluster(settings: ClusterSettings) -> Cluster {
     let ids = 0..i32::try_from(BROKERS).expect("three");
     let mut spec = ClusterSpec::new(ids.clone().collect(), vec![TopicSpec::new(TOPIC, PARTITIONS)]);
     spec.settings = settings;
-    let seats = ids.zip(0..).map(|(id, node)| {
-        BrokerSeat::new(Broker::new(BrokerConfig::new(id, spec.clone())), node)
-    });
+    let seats = ids
+        .zip(0..)
+        .map(|(id, node)| BrokerSeat::new(Broker::new(BrokerConfig::new(id, spec.clone())), node));
     let controller = Controller::new(spec.clone(), EPOCH_NS / 1_000_000);
     Brokers::new(seats.collect(), ControllerSeat::new(controller, BROKERS))
 }
@@ -129,6 +128,7 @@ pub fn run(records: usize, batch: usize) {
 fn a_batch(number: usize, size: usize) -> Vec<OutRecord> {
     let key = Bytes::copy_from_slice(&number.to_be_bytes());
     let value = Bytes::from_static(&[b'x'; RECORD_BYTES]);
-    let record = OutRecord { topic: TOPIC, key, value, headers: Vec::new(), timestamp_ms: EPOCH_NS / 1_000_000 };
+    let record =
+        OutRecord { topic: TOPIC, key, value, headers: Vec::new(), timestamp_ms: EPOCH_NS / 1_000_000 };
     vec![record; size]
 }

@@ -150,6 +150,8 @@ impl Log {
     /// Drops everything from an offset on. True if there was anything.
     pub fn truncate_to(&mut self, offset: i64) -> bool {
         if offset >= self.end_offset {
+            // An epoch in which this replica led and nothing was appended goes all the same.
+            self.epochs.truncate_from(offset);
             return false;
         }
         let mut end_offset = offset.max(self.start_offset);

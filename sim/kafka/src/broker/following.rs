@@ -234,10 +234,11 @@ impl Broker {
         let Some((spec, replica)) = self.replica_mut(&at.topic, at.partition) else { return };
         let Role::Follower { leader } = replica.role else { return };
         let before = replica.log.end_offset();
-        let mut truncated = false;
+        let (mut truncated, mut diverged) = (false, false);
         match check(data.error_code) {
             Ok(()) if data.diverging_epoch.end_offset >= 0 || data.diverging_epoch.epoch >= 0 => {
                 truncated = replica.truncate(&data.diverging_epoch);
+                diverged = true;
             }
             Ok(()) => {
                 let spec = spec.clone();
@@ -257,10 +258,9 @@ impl Broker {
         if truncated {
             outputs.push(Output::Truncated { partition: at.clone(), from: after, to: before });
         }
-        if truncated || after != before {
-            if let Some(fetcher) = self.following.fetchers.get_mut(&leader) {
-                fetcher.changed.insert(at.clone());
-            }
+        let asks_anew = truncated || diverged || after != before;
+        if asks_anew && let Some(fetcher) = self.following.fetchers.get_mut(&leader) {
+            fetcher.changed.insert(at.clone());
         }
     }
 }

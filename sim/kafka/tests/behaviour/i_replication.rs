@@ -181,3 +181,25 @@ fn i77_power_loss_of_all_replicas_loses_what_was_acknowledged() {
     let leader = self::leader(&world);
     assert_eq!(high_watermark(&mut world, leader), 1, "only what was written back is there");
 }
+
+#[test]
+fn i73_a_leader_of_an_empty_epoch_follows_the_next_without_asking_for_ever() {
+    let mut world = world();
+    let first = leader(&world);
+    assert_eq!(produce(&mut world, first, -1, "a"), Some(Ok(0)));
+    // Each of two others leads for a while and appends nothing.
+    world.state.borrow_mut().crash(first);
+    world.run_for(15_000);
+    let second = leader(&world);
+    world.state.borrow_mut().crash(second);
+    world.run_for(15_000);
+    for broker in [first, second] {
+        world.state.borrow_mut().restart(broker);
+    }
+    world.run_for(30_000);
+    assert_eq!(isr(&world).len(), 3);
+    let asked = world.state.borrow().fetches_among_brokers;
+    world.run_for(60_000);
+    let asked = world.state.borrow().fetches_among_brokers - asked;
+    assert!(asked < 1_000, "six fetches in half a second, not {asked} in a minute");
+}

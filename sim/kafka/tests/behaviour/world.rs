@@ -62,6 +62,8 @@ pub struct State {
     pub elections: Vec<ControllerOutput>,
     /// Brokers that neither reach their peers and the controller nor are reached by them.
     pub cut_off: BTreeSet<i32>,
+    /// Requests from broker to broker so far.
+    pub fetches_among_brokers: u32,
     pub down: BTreeSet<i32>,
     /// Takes requests in and never answers.
     pub silent: BTreeSet<i32>,
@@ -133,6 +135,7 @@ impl World {
             controller: Controller::new(cluster.clone(), 0),
             elections: Vec::new(),
             cut_off: BTreeSet::new(),
+            fetches_among_brokers: 0,
             down: BTreeSet::new(),
             silent: BTreeSet::new(),
             lose_answers: BTreeMap::new(),
@@ -312,6 +315,7 @@ impl State {
 
     fn ask_peer(&mut self, from: i32, to: Peer, correlation: u64, request: Request) {
         let conn = connection_of(from);
+        self.fetches_among_brokers += u32::from(matches!(to, Peer::Broker(_)));
         match to {
             Peer::Controller if !self.cut_off.contains(&from) => {
                 let outputs = self.controller.handle(self.now, conn, correlation, request);
