@@ -11,6 +11,12 @@ use crate::cluster::{MessageTimestampType, TimestampMs, TopicSpec};
 use crate::epochs::LeaderEpochs;
 use crate::records::{BatchHeader, decode_batch, stamp};
 
+#[cfg(feature = "tcp")]
+mod saved;
+
+#[cfg(feature = "tcp")]
+pub(crate) use saved::{LogChanges, SavedLog};
+
 /// The offset is outside of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutOfRange;
@@ -41,6 +47,8 @@ pub(crate) struct Log {
     /// Everything below is on the disk, whatever happens to the machine.
     flushed: i64,
     pub epochs: LeaderEpochs,
+    #[cfg(feature = "tcp")]
+    saved: saved::Saved,
 }
 
 /// What an append did.
@@ -176,12 +184,23 @@ impl Log {
         self.end_offset = end_offset;
         self.flushed = self.flushed.min(end_offset);
         self.epochs.truncate_from(end_offset);
+        #[cfg(feature = "tcp")]
+        self.saved.cut(end_offset);
         true
     }
 
     /// Forgets everything and goes on at an offset: what the leader has begins there.
     pub fn start_over_at(&mut self, offset: i64) {
-        *self = Log { start_offset: offset, end_offset: offset, flushed: offset, ..Log::default() };
+        #[cfg(feature = "tcp")]
+        let saved = self.saved.forgotten();
+        *self = Log {
+            start_offset: offset,
+            end_offset: offset,
+            flushed: offset,
+            #[cfg(feature = "tcp")]
+            saved,
+            ..Log::default()
+        };
     }
 
     fn must_roll(&self, spec: &TopicSpec, size: usize, timestamp: TimestampMs) -> bool {

@@ -25,6 +25,8 @@ use crate::txn::{Questions, TransactionCoordinator};
 mod admin;
 mod configs;
 mod coordination;
+#[cfg(feature = "tcp")]
+mod disk;
 mod epochs;
 mod facts;
 mod fetch;

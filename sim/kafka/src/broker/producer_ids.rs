@@ -53,6 +53,17 @@ impl ProducerIds {
         self.waiting.retain(|reply| reply.conn != conn);
     }
 
+    /// Where the next block begins, unless the controller says it.
+    #[cfg(feature = "tcp")]
+    pub fn next_block(&self) -> i64 {
+        self.block.end
+    }
+
+    #[cfg(feature = "tcp")]
+    pub fn restore(&mut self, next_block: i64) {
+        self.block = next_block..next_block;
+    }
+
     fn is_used_up(&self) -> bool {
         self.block.is_empty() && !self.alone
     }

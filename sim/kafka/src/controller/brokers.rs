@@ -38,6 +38,12 @@ impl Session {
         Session { due: Some(due), incarnation: Uuid::nil(), shutting_down: false, held: None }
     }
 
+    /// Of a process that is known to be dead.
+    #[cfg(feature = "tcp")]
+    pub fn over() -> Session {
+        Session { due: None, ..Session::until(0) }
+    }
+
     pub fn next_deadline(&self) -> Option<TimestampMs> {
         self.due.into_iter().chain(self.held.map(|held| held.until)).min()
     }

@@ -45,6 +45,16 @@ pub enum ControllerOutput {
 /// `producer.id.block.size`.
 const PRODUCER_ID_BLOCK: i64 = 1_000;
 
+/// What a controller keeps on its disk.
+#[cfg(feature = "tcp")]
+#[derive(Debug, Clone)]
+pub(crate) struct ControllerDisk {
+    pub image: Arc<Image>,
+    pub topics_made: u64,
+    pub next_broker_epoch: i64,
+    pub next_producer_id: i64,
+}
+
 /// The controller of a cluster. All of it is on a disk.
 pub struct Controller {
     cluster: ClusterSpec,
@@ -73,6 +83,37 @@ impl Controller {
             next_producer_id: blocks * PRODUCER_ID_BLOCK,
             rebalance_at: None,
             cluster,
+        }
+    }
+
+    /// A controller with the disk that an earlier process left, after all processes of the cluster have died: no broker
+    /// is in session, and leaders lead in a new epoch once they are back.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn restored(cluster: ClusterSpec, now: TimestampMs, disk: ControllerDisk) -> Controller {
+        let ControllerDisk { image, topics_made, next_broker_epoch, next_producer_id } = disk;
+        let mut image = Arc::unwrap_or_clone(image);
+        image.version += 1;
+        let has_peers = cluster.brokers.len() > 1;
+        image.brokers.values_mut().for_each(|broker| broker.fenced = has_peers);
+        for topic in image.topics.values_mut() {
+            for partition in &mut Arc::make_mut(topic).partitions {
+                partition.leader_epoch += 1;
+                partition.partition_epoch += 1;
+            }
+        }
+        let fresh = Controller::new(cluster, now);
+        let sessions = fresh.sessions.keys().map(|id| (*id, Session::over())).collect();
+        let image = Arc::new(image);
+        Controller { image, sessions, topics_made, next_broker_epoch, next_producer_id, ..fresh }
+    }
+
+    #[cfg(feature = "tcp")]
+    pub(crate) fn disk(&self) -> ControllerDisk {
+        ControllerDisk {
+            image: Arc::clone(&self.image),
+            topics_made: self.topics_made,
+            next_broker_epoch: self.next_broker_epoch,
+            next_producer_id: self.next_producer_id,
         }
     }
 

@@ -93,6 +93,10 @@ impl Cluster {
         &mut self.slot(id).broker
     }
 
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
     pub fn brokers(&mut self) -> impl Iterator<Item = &mut Broker> {
         self.slots.values_mut().map(|slot| &mut slot.broker)
     }

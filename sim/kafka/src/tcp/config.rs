@@ -1,6 +1,7 @@
 //! What a server is started with: where it listens, and settings by Kafka's names.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kafka_protocol::protocol::StrBytes;
@@ -51,17 +52,31 @@ pub struct ServerConfig {
     /// What clients are told, per broker; where nothing is said, the address that is listened on.
     pub advertised: Vec<Listener>,
     pub limits: Limits,
+    /// Where what brokers keep on disk survives a restart; without it everything is in memory.
+    pub data: Option<PathBuf>,
     settings: Vec<(String, String)>,
 }
 
 impl ServerConfig {
     pub fn new(listen: Vec<SocketAddr>) -> ServerConfig {
-        ServerConfig { listen, advertised: Vec::new(), limits: Limits::default(), settings: Vec::new() }
+        ServerConfig {
+            listen,
+            advertised: Vec::new(),
+            limits: Limits::default(),
+            data: None,
+            settings: Vec::new(),
+        }
     }
 
     /// So many brokers on ports of the system's choice.
     pub fn loopback(brokers: usize) -> ServerConfig {
         ServerConfig::new(vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0); brokers])
+    }
+
+    /// What brokers keep on disk survives a restart in this directory.
+    pub fn with_data(mut self, directory: PathBuf) -> ServerConfig {
+        self.data = Some(directory);
+        self
     }
 
     /// Sets one setting, by its name in Kafka's `server.properties`.

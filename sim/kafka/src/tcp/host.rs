@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::clock::Clock;
 use super::cluster::{Cluster, Condition, Told};
 use super::config::Limits;
+use super::data::{Data, DataError};
 use crate::broker::{Broker, ConnectionId, Output};
 use crate::cluster::TimestampMs;
 use crate::image::Image;
@@ -39,6 +40,10 @@ pub(super) struct Host {
     /// Permits of [`REQUEST_UNIT`] bytes for requests that are being read.
     pub request_memory: Semaphore,
     cluster: RefCell<Cluster>,
+    data: RefCell<Option<Data>>,
+    /// Why nothing can be saved any more.
+    failed: RefCell<Option<DataError>>,
+    fails: Notify,
     doors: RefCell<BTreeMap<i32, Door>>,
     waiting: RefCell<BTreeMap<(ConnectionId, u64), oneshot::Sender<Answer>>>,
     last_connection: Cell<u64>,
@@ -54,19 +59,26 @@ pub(super) struct Host {
 pub(super) const REQUEST_UNIT: usize = 64 << 10;
 
 impl Host {
-    /// The brokers begin their work at once.
-    pub fn start(limits: Limits, mut cluster: Cluster, addresses: &BTreeMap<i32, SocketAddr>) -> Host {
+    /// The cluster has begun its work at time 0 of the clock.
+    pub fn new(
+        limits: Limits,
+        clock: Clock,
+        mut cluster: Cluster,
+        data: Option<Data>,
+        addresses: &BTreeMap<i32, SocketAddr>,
+    ) -> Host {
         let doors = addresses.iter().map(|(id, address)| {
             (*id, Door { address: *address, listener: None, connections: BTreeMap::new() })
         });
-        let clock = Clock::start();
         cluster.brokers().for_each(|broker| broker.set_clock(clock.wall_ahead_ms()));
-        cluster.start(clock.now());
         Host {
             clock,
             request_memory: Semaphore::new(limits.queued_max_request_bytes.div_ceil(REQUEST_UNIT)),
             limits,
             cluster: RefCell::new(cluster),
+            data: RefCell::new(data),
+            failed: RefCell::new(None),
+            fails: Notify::new(),
             doors: RefCell::new(doors.collect()),
             waiting: RefCell::default(),
             last_connection: Cell::new(0),
@@ -104,7 +116,17 @@ impl Host {
     }
 
     fn change(&self, change: impl FnOnce(&mut Cluster, TimestampMs) -> Vec<Told>) {
-        let told = change(&mut self.cluster.borrow_mut(), self.clock.now());
+        if self.failed.borrow().is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        let told = change(&mut self.cluster.borrow_mut(), now);
+        if let Err(error) = self.save(now) {
+            // Nobody is told of what was not saved.
+            self.failed.replace(Some(error));
+            self.fails.notify_one();
+            return;
+        }
         let mut waiting = self.waiting.borrow_mut();
         for told in told {
             match told {
@@ -128,6 +150,23 @@ impl Host {
         let armed = self.armed.get().unwrap_or(TimestampMs::MAX);
         if self.cluster.borrow().next_deadline().is_some_and(|next| next < armed) {
             self.nearer.notify_one();
+        }
+    }
+
+    fn save(&self, now: TimestampMs) -> Result<(), DataError> {
+        match &mut *self.data.borrow_mut() {
+            None => Ok(()),
+            Some(data) => data.save(now, &mut self.cluster.borrow_mut()),
+        }
+    }
+
+    /// Waits until nothing can be saved any more.
+    pub async fn until_failed(&self) -> DataError {
+        loop {
+            if let Some(error) = self.failed.take() {
+                return error;
+            }
+            self.fails.notified().await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! The brokers on real sockets: an in-memory Kafka for development and tests.
+//! The brokers on real sockets: a Kafka for development and tests, in memory or with a data directory.
 //!
 //! Called by `bellwether kafka` and by tests that bring real clients. The brokers are those of the simulator; here they get
 //! the host's clock, one listener each, and connections as tasks of one thread. They live in one process: what
@@ -10,10 +10,12 @@ mod clock;
 mod cluster;
 mod config;
 mod connection;
+mod data;
 mod host;
 mod listener;
 mod server;
 mod settings;
 
 pub use config::{Limits, ServerConfig, SettingError};
-pub use server::{Server, until_interrupted};
+pub use data::DataError;
+pub use server::{Server, StartError, until_interrupted};

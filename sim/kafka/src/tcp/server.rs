@@ -4,34 +4,46 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
-use super::cluster::Cluster;
+use super::clock::Clock;
 use super::config::ServerConfig;
+use super::data::{self, Data, DataError};
 use super::host::Host;
 use super::listener::listen;
 use crate::broker::{Broker, Output};
-use crate::cluster::TimestampMs;
-use crate::controller::Controller;
+use crate::cluster::{BrokerConfig, TimestampMs};
 
 type Command = Box<dyn FnOnce(&Rc<Host>) + Send>;
 
-/// A running cluster. Its methods wait until they are carried out, and may be called from any thread. Dropping it ends
-/// the cluster.
+/// A running cluster. Its methods wait until they are carried out, and may be called from any thread; after a
+/// [`Server::failure`] they panic. Dropping it ends the cluster.
 pub struct Server {
     addresses: BTreeMap<i32, SocketAddr>,
     commands: Option<UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
+    ended: Arc<Mutex<Option<DataError>>>,
 }
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+const UNPOISONED: &str = "nobody panics with it in hand";
 
 impl Server {
     /// Listens, and starts the brokers. An address that is taken is an error; a port 0 is chosen by the system.
-    pub fn start(config: ServerConfig) -> io::Result<Server> {
+    pub fn start(config: ServerConfig) -> Result<Server, StartError> {
         let listeners: Vec<TcpListener> =
             config.listen.iter().map(TcpListener::bind).collect::<io::Result<_>>()?;
         let bound: Vec<SocketAddr> =
@@ -40,7 +52,7 @@ impl Server {
         if unspecified && config.advertised.is_empty() {
             let message =
                 "clients cannot be sent to an address that stands for all: advertised.listeners is needed";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message).into());
         }
         let brokers = config.brokers(&bound);
         let addresses: BTreeMap<i32, SocketAddr> =
@@ -49,24 +61,29 @@ impl Server {
         let (ready, is_ready) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let doors = addresses.clone();
+        let ended = Arc::new(Mutex::new(None));
+        let ended_over_there = Arc::clone(&ended);
         let run = move || {
             LocalSet::new().block_on(&runtime, async {
-                let controller = Controller::new(brokers[0].cluster.clone(), 0);
-                let cluster = Cluster::new(brokers.into_iter().map(Broker::new), controller);
-                let host = Rc::new(Host::start(config.limits, cluster, &doors));
-                let ids = 1..;
-                let listening = ids.zip(listeners).try_for_each(|(id, listener)| listen(&host, id, listener));
-                let failed = listening.is_err();
+                let begun = begin(config, brokers, &doors, listeners);
                 // Whoever started this waits for it.
-                let _ = ready.send(listening);
-                if !failed {
-                    run(host, receiver).await;
+                match begun {
+                    Err(error) => drop(ready.send(Err(error))),
+                    Ok(host) => {
+                        let _ = ready.send(Ok(()));
+                        *ended_over_there.lock().expect(UNPOISONED) = run(host, receiver).await;
+                    }
                 }
             });
         };
         let thread = spawn(run)?;
         is_ready.recv().map_err(|_| io::Error::other("the server's thread ended"))??;
-        Ok(Server { addresses, commands: Some(commands), thread: Some(thread) })
+        Ok(Server { addresses, commands: Some(commands), thread: Some(thread), ended })
+    }
+
+    /// Whether the server goes on. It ends by itself only where it cannot save any more: then this says why.
+    pub fn failure(&self) -> Option<String> {
+        self.ended.lock().expect(UNPOISONED).as_ref().map(ToString::to_string)
     }
 
     /// Where each broker listens.
@@ -155,8 +172,8 @@ impl Server {
             let _ = answer.send(command(host));
         });
         let commands = self.commands.as_ref().expect("it is taken only by drop");
-        commands.send(command).ok().expect("the server's thread lives as long as its handle");
-        answered.recv().expect("the server's thread lives as long as its handle")
+        let answer = commands.send(command).ok().and_then(|()| answered.recv().ok());
+        answer.unwrap_or_else(|| panic!("the server has ended: {:?}", self.failure()))
     }
 }
 
@@ -170,21 +187,56 @@ impl Drop for Server {
     }
 }
 
-async fn run(host: Rc<Host>, mut commands: UnboundedReceiver<Command>) {
+/// A cluster, of a data directory or a new one, that listens.
+fn begin(
+    config: ServerConfig,
+    brokers: Vec<BrokerConfig>,
+    doors: &BTreeMap<i32, SocketAddr>,
+    listeners: Vec<TcpListener>,
+) -> Result<Rc<Host>, StartError> {
+    let clock = Clock::start();
+    let (data, cluster) = match &config.data {
+        None => (None, data::new_cluster(brokers, clock.now())),
+        Some(directory) => {
+            let (data, cluster) = Data::open(directory, clock.now(), brokers)?;
+            (Some(data), cluster)
+        }
+    };
+    let host = Rc::new(Host::new(config.limits, clock, cluster, data, doors));
+    let ids = 1..;
+    ids.zip(listeners).try_for_each(|(id, listener)| listen(&host, id, listener))?;
+    Ok(host)
+}
+
+/// Carries out commands, until there is nobody to give any or nothing can be saved any more.
+async fn run(host: Rc<Host>, mut commands: UnboundedReceiver<Command>) -> Option<DataError> {
     let ticking = Rc::clone(&host);
     tokio::task::spawn_local(async move { ticking.tick().await });
-    while let Some(command) = commands.recv().await {
-        command(&host);
+    loop {
+        tokio::select! {
+            biased;
+            error = host.until_failed() => return Some(error),
+            command = commands.recv() => match command {
+                Some(command) => command(&host),
+                None => return None,
+            },
+        }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "real sockets are served beside whoever asked for them")]
+/// Real sockets are served beside whoever asked for them.
 fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("kafka".to_owned()).spawn(run)
 }
 
-/// Waits for Ctrl-C, or a request to terminate.
-pub fn until_interrupted() -> io::Result<()> {
+/// Waits for Ctrl-C, a request to terminate, or until the server cannot save any more.
+pub fn until_interrupted(server: &Server) -> io::Result<()> {
+    const LOOK_AGAIN: Duration = Duration::from_millis(200);
+    let failed = async {
+        while server.failure().is_none() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -192,6 +244,7 @@ pub fn until_interrupted() -> io::Result<()> {
             biased;
             interrupted = tokio::signal::ctrl_c() => interrupted,
             _ = terminate.recv() => Ok(()),
+            () = failed => Ok(()),
         }
     })
 }

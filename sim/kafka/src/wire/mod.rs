@@ -45,6 +45,7 @@ pub enum Malformed {
 }
 
 /// A frame, understood.
+#[expect(clippy::large_enum_variant, reason = "made once per request, and taken apart at once")]
 pub enum Incoming {
     Request {
         request: Request,

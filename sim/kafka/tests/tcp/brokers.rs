@@ -1,9 +1,10 @@
 //! Brokers that stop, pause and come back.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use kafka::protocol::Response;
-use kafka::tcp::ServerConfig;
+use kafka::tcp::{ServerConfig, StartError};
 use kafka::wire::client::Connection;
 use kafka_protocol::messages::MetadataRequest;
 
@@ -66,7 +67,7 @@ fn a_server_ends_with_its_handle() {
 fn an_address_that_is_taken_is_an_error() {
     let first = server(1, &[]);
     let taken = kafka::tcp::Server::start(ServerConfig::new(vec![first.addresses()[&1]]));
-    assert_eq!(taken.err().map(|error| error.kind()), Some(std::io::ErrorKind::AddrInUse));
+    assert!(matches!(taken.err(), Some(StartError::Io(error)) if error.kind() == ErrorKind::AddrInUse));
 }
 
 #[test]

@@ -56,6 +56,11 @@ pub async fn create(server: &Server, topic: &'static str) -> i32 {
         panic!("another answer");
     };
     assert_eq!(created.topics[0].error_code, 0);
+    leader_of(server, topic).await
+}
+
+/// The leader of a topic's only partition, as soon as there is one.
+pub async fn leader_of(server: &Server, topic: &'static str) -> i32 {
     loop {
         let mut connection = connect(server.addresses()[&1]).await;
         let Response::Metadata(metadata) =
@@ -75,7 +80,11 @@ pub async fn create(server: &Server, topic: &'static str) -> i32 {
 }
 
 pub fn batch(value: &[u8]) -> Bytes {
-    encode_batch(&[RecordView { timestamp: 1, key: Some(b"k"), value: Some(value), headers: &[] }], None)
+    // Far ahead: the host's clock is real, and retention goes by it.
+    encode_batch(
+        &[RecordView { timestamp: 4_000_000_000_000, key: Some(b"k"), value: Some(value), headers: &[] }],
+        None,
+    )
 }
 
 pub fn produce(topic: &str, acks: i16, batch: Bytes) -> ProduceRequest {

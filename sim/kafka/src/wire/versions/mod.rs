@@ -73,6 +73,7 @@ enum Memory {
 }
 
 /// What becomes of a response.
+#[expect(clippy::large_enum_variant, reason = "made once per request, and taken apart at once")]
 #[derive(Debug)]
 pub enum Lowered {
     /// A frame, to be sent.
