@@ -59,6 +59,23 @@ pub enum Fact {
         generation: i32,
         members: Vec<String>,
     },
+    /// Kafka's controller gave a partition another leader, or none.
+    LeaderElected {
+        topic: String,
+        partition: i32,
+        /// The broker's node.
+        leader: Option<String>,
+        leader_epoch: i32,
+        /// It was not in sync: acknowledged records may be gone.
+        unclean: bool,
+    },
+    /// A broker cut off the end of its log: the leader's went another way, or the machine lost its power.
+    LogTruncated {
+        topic: String,
+        partition: i32,
+        from: i64,
+        to: i64,
+    },
     /// A client sent a request.
     Request(ClientRequest),
     /// What the client saw of its request in the end.
@@ -103,6 +120,8 @@ pub enum FactKind {
     Promoted,
     Visible,
     Rebalanced,
+    LeaderElected,
+    LogTruncated,
     Request,
     Answer,
     Venue,
@@ -287,6 +306,8 @@ impl FactKind {
         Self::Promoted,
         Self::Visible,
         Self::Rebalanced,
+        Self::LeaderElected,
+        Self::LogTruncated,
         Self::Request,
         Self::Answer,
         Self::Venue,
@@ -311,6 +332,8 @@ impl Fact {
             | Self::CommitUnheard { .. } => FactKind::Promoted,
             Self::Visible(_) => FactKind::Visible,
             Self::Rebalanced { .. } => FactKind::Rebalanced,
+            Self::LeaderElected { .. } => FactKind::LeaderElected,
+            Self::LogTruncated { .. } => FactKind::LogTruncated,
             Self::Request(_) => FactKind::Request,
             Self::Answer(_) => FactKind::Answer,
             Self::Venue { .. } => FactKind::Venue,

@@ -41,6 +41,9 @@ const ACTIONS: &[(Family, &[&str])] = &[
         Family::Kafka,
         &[
             "broker-down",
+            "broker-pause",
+            "leader-move",
+            "isr-shrink",
             "coordinator-move",
             "poison",
             "rebalance",

@@ -9,6 +9,8 @@ use crate::{Fact, FactKind, Record};
 const SHOWN: &[FactKind] = &[FactKind::Visible];
 const SHOWN_AND_COMMITS: &[FactKind] = &[FactKind::Visible, FactKind::Committed];
 const GROUPS: &[FactKind] = &[FactKind::Rebalanced];
+const ELECTIONS: &[FactKind] = &[FactKind::LeaderElected];
+const TRUNCATIONS: &[FactKind] = &[FactKind::LogTruncated];
 const GROUPS_AND_NODES: &[FactKind] = &[FactKind::Rebalanced, FactKind::Node];
 
 /// A consumer bears with a gap for so long before it asks the source. A relay that only repeats itself, because
@@ -23,6 +25,26 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
             "A message was decided on more than a minute after a topic showed it, once it was shown again.",
             SHOWN_AND_COMMITS,
             gap_filled,
+        ),
+        follow(
+            "kafka:leader_elected",
+            "A partition got another leader, which was in sync.",
+            ELECTIONS,
+            |(): &mut (), record| {
+                matches!(record.fact, Fact::LeaderElected { leader: Some(_), unclean: false, .. })
+            },
+        ),
+        follow(
+            "kafka:leaderless",
+            "A partition had no leader: no in-sync replica was alive.",
+            ELECTIONS,
+            |(): &mut (), record| matches!(record.fact, Fact::LeaderElected { leader: None, .. }),
+        ),
+        follow(
+            "kafka:log_truncated",
+            "A broker cut off the end of a log, for its leader's went another way.",
+            TRUNCATIONS,
+            |(): &mut (), record| matches!(record.fact, Fact::LogTruncated { .. }),
         ),
         follow(
             "kafka:poison_passed",
@@ -217,5 +239,30 @@ mod tests {
                 if dies_first { (dies, ("kafka/2", one())) } else { (("kafka/2", one()), dies) };
             check_on(mark, &[("kafka/2", both()), first, second, ("kafka/2", both())], false);
         }
+    }
+
+    fn elected(leader: Option<&str>, unclean: bool) -> Fact {
+        Fact::LeaderElected {
+            topic: "trade-submitted".to_owned(),
+            partition: 0,
+            leader: leader.map(str::to_owned),
+            leader_epoch: 1,
+            unclean,
+        }
+    }
+
+    #[test]
+    fn leaders_come_and_go() {
+        check("kafka:leader_elected", history![elected(None, false), elected(Some("kafka/2"), true)], false);
+        check("kafka:leader_elected", history![elected(Some("kafka/2"), false)], true);
+        check("kafka:leaderless", history![elected(Some("kafka/2"), false)], false);
+        check("kafka:leaderless", history![elected(None, false)], true);
+    }
+
+    #[test]
+    fn logs_are_cut_off() {
+        let cut = Fact::LogTruncated { topic: "trade-submitted".to_owned(), partition: 0, from: 3, to: 5 };
+        check("kafka:log_truncated", history![elected(None, false)], false);
+        check("kafka:log_truncated", history![cut], true);
     }
 }

@@ -211,7 +211,7 @@ struct Topic {
 }
 
 /// Every topic of the platform's catalogue.
-const TOPICS: [(&str, &str); contracts::TOPICS.len()] = {
+pub(super) const TOPICS: [(&str, &str); contracts::TOPICS.len()] = {
     let mut names = [("", ""); contracts::TOPICS.len()];
     let mut place = 0;
     while place < names.len() {
@@ -236,7 +236,7 @@ fn group(scene: &Scene<'_>) -> String {
 }
 
 /// The time that brokers wait by, in milliseconds.
-fn now_ms(stage: &Stage) -> i64 {
+pub(super) fn now_ms(stage: &Stage) -> i64 {
     stage.world.now_ns().div_euclid(1_000_000)
 }
 
@@ -364,7 +364,7 @@ fn retention(scene: &mut Scene<'_>) -> Drawn {
 }
 
 /// Partitions of a topic.
-fn partitions(topic: &str) -> i32 {
+pub(super) fn partitions(topic: &str) -> i32 {
     contracts::TOPICS.iter().find(|known| known.name == topic).map_or(0, |known| known.partitions)
 }
 

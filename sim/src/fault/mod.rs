@@ -12,6 +12,7 @@ pub mod links;
 pub mod plan;
 pub mod processes;
 pub mod rails;
+pub mod replication;
 pub mod scene;
 mod sides;
 
@@ -71,6 +72,7 @@ pub fn kinds() -> Vec<Kind> {
         clocks::kinds(),
         databases::kinds(),
         kafka::kinds(),
+        replication::kinds(),
         rails::kinds(),
     ];
     families.into_iter().flatten().collect()

@@ -74,6 +74,15 @@ pub fn broker_down(brokers: &'static [TargetKind]) -> FaultAction {
     FaultAction::of::<Kill>("broker-down", brokers, "The broker dies at once, and starts again at the end.")
 }
 
+/// A broker that stands still and comes back: what it led is led by others, and it does not know.
+pub fn broker_pause(brokers: &'static [TargetKind]) -> FaultAction {
+    FaultAction::of::<Nothing>(
+        "broker-pause",
+        brokers,
+        "The broker's process stands still, and goes on at the end.",
+    )
+}
+
 struct Nothing;
 
 impl FromTable for Nothing {
@@ -180,7 +189,7 @@ pub fn kill(scene: &mut Scene<'_>) -> Drawn {
     if keys.stays_dead { drawn } else { starts(drawn, scene, scene.until_or(AWAY), victims) }
 }
 
-fn pause(scene: &mut Scene<'_>) -> Drawn {
+pub fn pause(scene: &mut Scene<'_>) -> Drawn {
     let victims = scene.victims();
     let names = scene.names(&victims);
     let resumed = victims.clone();

@@ -161,8 +161,8 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "nobody left",
-        about: "`kill` and `broker-down` with `stays_dead = true` that together can hit every instance of a service, a \
-                broker (a partition has no second replica), both servers of a database, the primary of one that no \
+        about: "`kill` and `broker-down` with `stays_dead = true` that together can hit every instance of a service, more \
+                brokers than a partition can spare (its replicas less `min.insync.replicas`), both servers of a database, the primary of one that no \
                 single `failover` follows, the standby of one that fails over, or a party outside",
         families: &[Family::Processes, Family::Databases, Family::Kafka],
         when: |_| true,

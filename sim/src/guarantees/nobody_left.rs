@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use scenario::read::Flag;
-use scenario::{Calendar, FaultSpec, Ppm, Scenario, Target, TargetSpec};
+use scenario::{Calendar, FaultSpec, Ppm, Scenario, Setting, Target, TargetSpec};
 
 /// The primary and the standby of a database, as its nodes are numbered.
 const PRIMARY: u32 = 1;
@@ -72,7 +72,7 @@ fn is_too_many(scenario: &Scenario, target: &Target, dead: &Dead) -> bool {
         Target::Service { name, .. } => {
             dead.count() >= all(Target::Service { name: name.clone(), instance: None })
         }
-        Target::Broker { .. } => dead.count() > 0,
+        Target::Broker { .. } => dead.count() > spare_brokers(scenario),
         Target::Outside { name } => dead.count() >= all(Target::Outside { name: name.clone() }),
         Target::Database { name, .. } => {
             let both = dead.count() >= all(Target::Database { name: name.clone(), role: None });
@@ -82,6 +82,18 @@ fn is_too_many(scenario: &Scenario, target: &Target, dead: &Dead) -> bool {
             both || (dead.may_be(PRIMARY) && !is_replaced) || (dead.may_be(STANDBY) && failovers > 0)
         }
     }
+}
+
+/// How many brokers may be dead for ever: a partition's replicas, less those that `acks=all` needs.
+fn spare_brokers(scenario: &Scenario) -> usize {
+    let kafka = &scenario.topology.kafka;
+    let setting = |name: &str, default: i64| match kafka.settings.get(name) {
+        Some(Setting::Integer(value)) => *value,
+        _ => default,
+    };
+    let replicas = setting("default.replication.factor", 3).min(i64::from(kafka.brokers));
+    let needed = setting("min.insync.replicas", 2).min(replicas);
+    usize::try_from(replicas - needed).unwrap_or(0)
 }
 
 /// How often a database fails over at most, and whether it is certain to.
@@ -143,9 +155,12 @@ mod tests {
 
     #[test]
     fn who_has_a_fellow_may_die() {
-        for fault in
-            ["\"position/1\"", "{ shape = \"one\", of = \"position\" }", "\"postgres/trade/standby\""]
-        {
+        for fault in [
+            "\"position/1\"",
+            "{ shape = \"one\", of = \"position\" }",
+            "\"postgres/trade/standby\"",
+            "\"kafka/1\"",
+        ] {
             assert_eq!(blamed(&[fault]), None, "{fault}");
         }
         assert_eq!(blamed(&["\"position/1\"", "\"position/1\"", "\"trade/2\""]), None);
@@ -167,16 +182,12 @@ mod tests {
         for fault in alone {
             assert_eq!(blamed(&[fault]).as_deref(), Some("fault[0].stays_dead"), "{fault}");
         }
-        assert_eq!(
-            blamed(&["\"kafka/1\""]).as_deref(),
-            Some("fault[0].stays_dead"),
-            "its partitions are gone"
-        );
         for two in [
             ["\"position/1\"", "\"position/2\""],
             ["\"position/1\"", "{ shape = \"one\", of = \"position\" }"],
             ["\"postgres/trade/standby\"", "\"postgres/trade/primary\""],
             [FAILOVER, "\"postgres/trade/standby\""],
+            ["\"kafka/1\"", "\"kafka/3\""],
         ] {
             assert_eq!(blamed(&two).as_deref(), Some("fault[1].stays_dead"), "{two:?}");
         }

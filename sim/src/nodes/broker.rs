@@ -13,6 +13,7 @@ use host::signal::Signal;
 use invariants::Fact;
 use invariants::fact::Visible;
 use kafka::client::LinkError;
+use kafka::cluster::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use kafka::{Broker, ConnectionId, Output, Peer, PeerAnswer, Request, Response, TopicPartition};
 
 use super::controller::ControllerSeat;
@@ -38,6 +39,20 @@ impl Brokers {
 
     fn seat(&self, id: i32) -> Option<&BrokerSeat> {
         self.seats.iter().find(|seat| seat.broker.borrow().id() == id)
+    }
+
+    /// A partition has a new leader: what its log does not have was told of, and is gone.
+    pub fn lead_anew(&self, at: &TopicPartition, leader: i32) {
+        let end = self.seat(leader).and_then(|seat| seat.broker.borrow().replica_end(at));
+        if let (Some(end), Some(told)) = (end, self.told.borrow_mut().get_mut(at)) {
+            *told = (*told).min(end);
+        }
+    }
+
+    /// The name of a broker's node.
+    pub fn name_of(&self, id: i32) -> String {
+        // Nodes count from 1, Kafka's own broker ids from 0.
+        format!("kafka/{}", id + 1)
     }
 
     /// Whether nobody has told of what lies below this offset.
@@ -162,6 +177,10 @@ impl Process {
                 Output::Visible { partition, leader_epoch, records, .. } => {
                     tell_visible(&self.node, &self.cluster, &partition, leader_epoch, records);
                 }
+                Output::Truncated { partition: at, from, to } if !is_internal(&at.topic) => {
+                    let (topic, partition) = (at.topic.to_string(), at.partition);
+                    self.node.tell("", &Fact::LogTruncated { topic, partition, from, to });
+                }
                 Output::Truncated { .. } => {}
                 Output::Rebalanced { group, generation, members } => {
                     let members = members.iter().map(|member| member.client_id.to_string()).collect();
@@ -184,6 +203,11 @@ impl Process {
             (correlation, answer.map(peer_answer).map_err(link_error))
         }));
     }
+}
+
+/// A topic of the coordinators.
+pub fn is_internal(topic: &str) -> bool {
+    matches!(topic, CONSUMER_OFFSETS | TRANSACTION_STATE)
 }
 
 /// Brokers answer with responses, the controller with more.

@@ -6,9 +6,10 @@ use std::cell::RefCell;
 
 use futures::FutureExt;
 use host::signal::Signal;
-use kafka::{ConnectionId, Controller, ControllerOutput, Request};
+use invariants::Fact;
+use kafka::{ConnectionId, Controller, ControllerOutput, Elected, Request};
 
-use super::broker::Cluster;
+use super::broker::{Cluster, is_internal};
 use super::deadline::Deadline;
 use crate::world::network::{Inbound, NodeIndex};
 use crate::world::node::Node;
@@ -53,7 +54,7 @@ pub async fn run(node: Node, cluster: Cluster) {
             () = node.asked_to_stop().fuse() => return,
             () = deadline.passed().fuse() => seat.controller.borrow_mut().tick(now_ms(&node)),
         };
-        outputs.into_iter().for_each(|output| put_out(&node, output));
+        outputs.into_iter().for_each(|output| put_out(&node, &cluster, output));
     }
 }
 
@@ -76,12 +77,29 @@ fn take_in(node: &Node, seat: &ControllerSeat, inbound: Inbound) -> Vec<Controll
     }
 }
 
-fn put_out(node: &Node, output: ControllerOutput) {
+fn put_out(node: &Node, cluster: &Cluster, output: ControllerOutput) {
     match output {
         ControllerOutput::Respond { conn, correlation, answer } => {
             node.world.network.reply(conn.0, correlation, Box::new(answer));
         }
         ControllerOutput::Close { conn } => node.world.network.reset(conn.0),
-        ControllerOutput::Elected(_) | ControllerOutput::BrokerFenced { .. } => {}
+        ControllerOutput::Elected(elected) => tell_elected(node, cluster, &elected),
+        ControllerOutput::BrokerFenced { .. } => {}
     }
+}
+
+fn tell_elected(node: &Node, cluster: &Cluster, elected: &Elected) {
+    let at = &elected.partition;
+    if is_internal(&at.topic) {
+        return;
+    }
+    elected.leader.into_iter().for_each(|leader| cluster.lead_anew(at, leader));
+    let fact = Fact::LeaderElected {
+        topic: at.topic.to_string(),
+        partition: at.partition,
+        leader: elected.leader.map(|leader| cluster.name_of(leader)),
+        leader_epoch: elected.leader_epoch,
+        unclean: elected.unclean,
+    };
+    node.tell("", &fact);
 }

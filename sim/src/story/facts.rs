@@ -60,6 +60,14 @@ pub fn one(fact: &Fact) -> String {
         Fact::Rebalanced { group, generation, members } => {
             format!("group {group} generation {generation}: {}", members.join(", "))
         }
+        Fact::LeaderElected { topic, partition, leader, leader_epoch, unclean } => {
+            let who = leader.as_deref().unwrap_or("nobody");
+            let how = if *unclean { ", which was not in sync" } else { "" };
+            format!("{topic} {partition} is led by {who}{how}, epoch {leader_epoch}")
+        }
+        Fact::LogTruncated { topic, partition, from, to } => {
+            format!("log of {topic} {partition} is cut off from {to} to {from}")
+        }
         Fact::Request(request) => asked(request),
         Fact::Answer(answer) => answered(answer),
         Fact::Venue { venue, trade_date, message } => {

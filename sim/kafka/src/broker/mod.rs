@@ -390,6 +390,11 @@ impl Broker {
         Some((found.log.start_offset(), found.log.end_offset()))
     }
 
+    /// The log end offset of a replica of this broker, led here or not: for oracles, not for clients.
+    pub fn replica_end(&self, at: &TopicPartition) -> Option<i64> {
+        self.replica(&at.topic, at.partition).map(|(_, replica)| replica.log.end_offset())
+    }
+
     /// A replica of this broker, led here or not.
     fn replica(&self, topic: &TopicName, index: i32) -> Option<(&TopicSpec, &Replica)> {
         let topic = self.topics.get(topic)?;
