@@ -7,6 +7,7 @@ pub mod decision;
 pub mod edge;
 pub mod edge_host;
 pub mod http_api;
+pub mod log_host;
 pub mod ports;
 pub mod service;
 pub mod signal;
@@ -16,6 +17,7 @@ pub use decision::{Answer, Decision, NewEffect, Outgoing, Reject, RowChange, Tim
 pub use edge::{Arrived, Edge, Next, RequestNumber, Upstream};
 pub use edge_host::EdgeHost;
 pub use http_api::{HttpAction, HttpCommand, Problem};
+pub use log_host::{LogDecision, LogHost, LogHostCounters, LogHostSettings, LogPorts, LogService, LogTopics};
 pub use ports::Ports;
 pub use service::{
     Access, Effect, EffectAnswer, EffectCall, EffectStep, Lookup, LookupKind, LookupResult, Service,

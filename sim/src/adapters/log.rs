@@ -1,5 +1,7 @@
 //! The Log port: Kafka clients on the simulated network.
 
+mod transactional;
+
 use std::rc::Rc;
 
 use async_trait::async_trait;

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod http;
 pub mod log;
 pub mod store;
+pub mod transactional_log;
 
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ pub use self::clock::{Clock, Entropy, Tasks};
 pub use self::http::{Http, HttpError, Incoming};
 pub use self::log::{Log, LogConsumer, LogEvent, LogProducer, LogRecord, OutRecord, SendError};
 pub use self::store::{Session, Store, StoreError};
+pub use self::transactional_log::{GroupMember, LogReader, TransactionalLog, TransactionalProducer};
 
 /// The ports of one process.
 #[derive(Clone)]

@@ -26,7 +26,7 @@ mod tasks;
 
 pub use consumer::{
     Assignor, AutoOffsetReset, CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent,
-    ConsumerRecord, IsolationLevel,
+    ConsumerRecord, IsolationLevel, Reader, ReaderError, ReaderPage,
 };
 pub use error::{Error, ErrorCode};
 pub use group_metadata::ConsumerGroupMetadata;

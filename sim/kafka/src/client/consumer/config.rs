@@ -47,6 +47,9 @@ pub struct ConsumerConfig {
     /// In the order of preference. Rebalances are cooperative if all are.
     pub partition_assignment_strategy: Vec<Assignor>,
     pub auto_offset_reset: AutoOffsetReset,
+    /// Without it the host says where each partition begins, as it may in librdkafka's rebalance callback: committed
+    /// offsets are not asked for, so that no undecided transaction of the owner before is waited for either.
+    pub begin_at_committed: bool,
     pub isolation_level: IsolationLevel,
     pub enable_auto_commit: bool,
     pub auto_commit_interval_ms: i64,
@@ -93,6 +96,7 @@ impl ConsumerConfig {
             topics,
             partition_assignment_strategy: vec![Assignor::Range],
             auto_offset_reset: AutoOffsetReset::Latest,
+            begin_at_committed: true,
             isolation_level: IsolationLevel::ReadUncommitted,
             enable_auto_commit: false,
             auto_commit_interval_ms: 5_000,

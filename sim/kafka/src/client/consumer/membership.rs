@@ -230,8 +230,9 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     pub(super) fn fetch_positions(&mut self, delay_ms: i64) {
         self.keep_heartbeat();
         let Some(coordinator) = self.coordinator else { return self.enter_again() };
-        if self.entering.is_empty() {
-            return self.positions(Ok(Committed::new()));
+        if self.entering.is_empty() || !self.config.begin_at_committed {
+            let nowhere = self.entering.iter().map(|name| (name.clone(), (-1, -1)));
+            return self.positions(Ok(nowhere.collect()));
         }
         let (caller, config, wanted) = (self.caller.clone(), self.config.clone(), self.entering.clone());
         self.tasks.start(Slot::Membership, async move {

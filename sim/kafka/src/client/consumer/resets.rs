@@ -100,7 +100,7 @@ impl<L: Link + ?Sized + 'static> Consumer<L> {
     }
 }
 
-fn list_offsets<'a>(
+pub(super) fn list_offsets<'a>(
     wanted: impl Iterator<Item = (&'a TopicPartition, i64)>,
     isolation_level: IsolationLevel,
 ) -> ListOffsetsRequest {
@@ -123,7 +123,10 @@ fn list_offsets<'a>(
         .with_topics(topics)
 }
 
-fn offset_of(answer: &Result<ListOffsetsResponse, LinkError>, name: &TopicPartition) -> Result<i64, Failure> {
+pub(super) fn offset_of(
+    answer: &Result<ListOffsetsResponse, LinkError>,
+    name: &TopicPartition,
+) -> Result<i64, Failure> {
     let response = answer.as_ref().map_err(|error| Failure::from(*error))?;
     let topic = response.topics.iter().find(|topic| topic.name == name.topic);
     let found = topic.and_then(|topic| topic.partitions.iter().find(|p| p.partition_index == name.partition));
