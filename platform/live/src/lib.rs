@@ -1,8 +1,9 @@
-//! Live adapters of the ports of `host`. So far one: the Store port on PostgreSQL 15 or later.
+//! Live adapters of the ports of `host`: the Store port on PostgreSQL 15 or later, and the Log port on Kafka by librdkafka
+//! ([`KafkaLog`]). The rest of this page is about the Store port.
 //!
 //! Called by whoever runs services outside the simulator, and by `tests/suite.rs`, which judges it. It needs
 //! tokio with a current-thread runtime (sessions are not `Send`), and reads the host's clock for its timeouts.
-//! What it leaves out: TLS, a connection pool, looking for the primary among several servers, Kafka, HTTP.
+//! What it leaves out: TLS, a connection pool, looking for the primary among several servers, HTTP.
 //!
 //! # One statement, one SQL text
 //!
@@ -46,6 +47,7 @@ mod catalogue;
 mod connection;
 mod ddl;
 mod error;
+mod log;
 mod pipeline;
 mod session;
 mod settings;
@@ -53,5 +55,6 @@ mod shape;
 mod store;
 
 pub use ddl::create_table;
+pub use log::KafkaLog;
 pub use settings::{Address, Settings};
 pub use store::Postgres;

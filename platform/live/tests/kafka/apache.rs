@@ -67,6 +67,7 @@ impl Servers for Apache {
             Deed::Start => "start",
             Deed::Pause => "pause",
             Deed::Resume => "resume",
+            Deed::PowerOff => panic!("a process that is killed loses nothing"),
         };
         let path = self.directory.to_string_lossy();
         let done = run(&["broker", &path, &broker.to_string(), deed]);

@@ -9,10 +9,13 @@
 mod apache;
 mod consumer;
 mod errors;
+mod log_port;
 mod ours;
 mod producer;
 mod servers;
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -58,7 +61,7 @@ impl Ground {
         &self,
         name: &str,
         disturbs: bool,
-        run: impl FnOnce(Stage) -> LocalBoxFuture<'static, ()>,
+        run: impl FnOnce(Stage, String) -> LocalBoxFuture<'static, ()>,
     ) -> Result<(), Failed> {
         let (_shared, _alone);
         if disturbs {
@@ -68,9 +71,10 @@ impl Ground {
         }
         let servers = self.servers.get_or_init(|| self.start()).clone()?;
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let bootstrap_servers = bootstrap(servers.addresses());
         let cluster = Rc::new(RealCluster::new(servers));
         let stage = Stage::new(cluster, format!("{name}-{}", std::process::id()));
-        LocalSet::new().block_on(&runtime, run(stage));
+        LocalSet::new().block_on(&runtime, run(stage, bootstrap_servers));
         Ok(())
     }
 
@@ -79,17 +83,29 @@ impl Ground {
         for behaviour in kafka_suite::all() {
             let ground = Arc::clone(self);
             let is_ignored = is_absent || self.kind.lacks(behaviour).is_some();
-            let show = move || ground.show(behaviour.name, behaviour.disturbs(), behaviour.run);
+            let show =
+                move || ground.show(behaviour.name, behaviour.disturbs(), |stage, _| (behaviour.run)(stage));
             trials.push(
                 Trial::test(format!("{}::{}", self.name, behaviour.name), show).with_ignored_flag(is_ignored),
             );
         }
-        let ground = Arc::clone(self);
-        let show = move || ground.show("history", false, |stage| Box::pin(random_history(stage)));
-        let name = format!("{}::a_random_history_has_no_anomaly", self.name);
-        trials.push(Trial::test(name, show).with_ignored_flag(is_absent));
+        let more: [(&str, fn(Stage, String) -> LocalBoxFuture<'static, ()>); 2] = [
+            ("a_random_history_has_no_anomaly", |stage, _| Box::pin(random_history(stage))),
+            ("the_log_port_reads_what_it_wrote", |stage, servers| Box::pin(log_port::run(stage, servers))),
+        ];
+        for (test, run) in more {
+            let ground = Arc::clone(self);
+            let name = format!("{}::{test}", self.name);
+            trials
+                .push(Trial::test(name, move || ground.show(test, false, run)).with_ignored_flag(is_absent));
+        }
         trials
     }
+}
+
+fn bootstrap(addresses: &BTreeMap<i32, SocketAddr>) -> String {
+    let servers: Vec<String> = addresses.values().map(SocketAddr::to_string).collect();
+    servers.join(",")
 }
 
 async fn random_history(stage: Stage) {

@@ -8,6 +8,18 @@ use kafka_suite::SETTINGS;
 
 use crate::servers::{Deed, Servers};
 
+/// Longer than any behaviour takes.
+const WRITEBACK_MS: i64 = 3_600_000;
+
+/// Settings that these brokers need not have: checks that are made when they can find something, and delays of Apache
+/// Kafka's own.
+const WITHOUT_EFFECT: [&str; 4] = [
+    "producer.id.expiration.check.interval.ms",
+    "log.initial.task.delay.ms",
+    "file.delete.delay.ms",
+    "log.cleaner.backoff.ms",
+];
+
 pub struct Ours {
     server: Server,
     addresses: BTreeMap<i32, SocketAddr>,
@@ -16,14 +28,8 @@ pub struct Ours {
 impl Ours {
     pub fn start() -> Result<Ours, String> {
         let mut config = ServerConfig::loopback(3);
-        for (name, value) in SETTINGS {
-            config = match config.clone().with_setting(name, value) {
-                Ok(config) => config,
-                Err(error) => {
-                    eprintln!("LOUD: our brokers go without a setting: {error}");
-                    config
-                }
-            };
+        for (name, value) in SETTINGS.iter().filter(|(name, _)| !WITHOUT_EFFECT.contains(name)) {
+            config = config.with_setting(name, value).map_err(|error| error.to_string())?;
         }
         let server = Server::start(config).map_err(|error| error.to_string())?;
         let addresses = server.addresses().clone();
@@ -38,6 +44,8 @@ impl Servers for Ours {
 
     fn act(&self, broker: i32, deed: Deed) {
         match deed {
+            // What is not flushed is gone: nothing has been written back since.
+            Deed::PowerOff => self.server.power_off(broker, WRITEBACK_MS),
             // They have no way to end in order: what they lead is taken over when they are missed.
             Deed::Stop | Deed::Kill => self.server.stop(broker),
             Deed::Start => self.server.start_again(broker).expect("its port is free"),

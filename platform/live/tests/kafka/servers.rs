@@ -23,6 +23,7 @@ pub enum Deed {
     Start,
     Pause,
     Resume,
+    PowerOff,
 }
 
 /// Three brokers on loopback. Deeds block until they are done.
@@ -132,7 +133,8 @@ impl Cluster for RealCluster {
 
     async fn power_off(&self, brokers: &[i32]) {
         for broker in brokers {
-            self.kill(*broker).await;
+            self.down.borrow_mut().insert(*broker);
+            self.act(*broker, Deed::PowerOff).await;
         }
     }
 

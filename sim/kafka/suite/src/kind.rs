@@ -41,7 +41,7 @@ const POWERS: &[(Kind, Power, &str)] = &[(
 const NAMES: &[(Kind, &str, &str)] =
     &[(Kind::Simulated, "h69_compaction_keeps_the_last_of_each_key", LATER_COMPACTION)];
 
-const LATER_COMPACTION: &str = "(a): logs are not compacted yet";
+const LATER_COMPACTION: &str = "(a), (b): logs are not compacted yet";
 
 #[cfg(test)]
 mod tests {
