@@ -1,10 +1,10 @@
 //! The suite's settings in the simulated brokers' words.
 
-use kafka::{BrokerConfig, ClusterSettings};
+use kafka::BrokerConfig;
 
 /// Panics at a name that neither has, unless it can have no effect here.
 pub fn set(config: &mut BrokerConfig, name: &str, value: &str) {
-    if !set_cluster(&mut config.cluster.settings, name, value) && !set_broker(config, name, value) {
+    if !config.cluster.settings.set(name, value) && !set_broker(config, name, value) {
         assert!(WITHOUT_EFFECT.contains(&name), "the simulated brokers have no {name}");
     }
 }
@@ -19,29 +19,6 @@ const WITHOUT_EFFECT: [&str; 4] = [
 
 fn number<T: std::str::FromStr>(value: &str) -> T {
     value.parse().unwrap_or_else(|_| panic!("{value} is no number"))
-}
-
-fn set_cluster(settings: &mut ClusterSettings, name: &str, value: &str) -> bool {
-    match name {
-        "offsets.topic.num.partitions" => settings.offsets_topic_num_partitions = number(value),
-        "offsets.topic.replication.factor" => settings.offsets_topic_replication_factor = number(value),
-        "transaction.state.log.num.partitions" => {
-            settings.transaction_state_log_num_partitions = number(value);
-        }
-        "transaction.state.log.replication.factor" => {
-            settings.transaction_state_log_replication_factor = number(value);
-        }
-        "transaction.state.log.min.isr" => settings.transaction_state_log_min_isr = number(value),
-        "default.replication.factor" => settings.default_replication_factor = number(value),
-        "min.insync.replicas" => settings.min_insync_replicas = number(value),
-        "broker.session.timeout.ms" => settings.broker_session_timeout_ms = number(value),
-        "broker.heartbeat.interval.ms" => settings.broker_heartbeat_interval_ms = number(value),
-        "replica.lag.time.max.ms" => settings.replica_lag_time_max_ms = number(value),
-        "replica.fetch.wait.max.ms" => settings.replica_fetch_wait_max_ms = number(value),
-        "auto.leader.rebalance.enable" => settings.auto_leader_rebalance_enable = value == "true",
-        _ => return false,
-    }
-    true
 }
 
 fn set_broker(config: &mut BrokerConfig, name: &str, value: &str) -> bool {
