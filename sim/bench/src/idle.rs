@@ -16,8 +16,10 @@ const GROUPS: usize = 10;
 /// Settings of brokers and of clients.
 pub type Profile = (ClusterSettings, KafkaClientSettings);
 
+type MakeProfile = fn() -> Profile;
+
 /// The scenarios' profile and Kafka's own, with the simulated hours that each is measured over.
-pub const PROFILES: &[(&str, fn() -> Profile, f64)] =
+pub const PROFILES: &[(&str, MakeProfile, f64)] =
     &[("profile of scenarios", scenarios, 240.0), ("Kafka's defaults", kafkas, 4.0)];
 
 fn scenarios() -> Profile {

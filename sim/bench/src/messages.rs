@@ -1,5 +1,7 @@
 //! madsim's own messages: what any simulation on it starts from.
 
+#![expect(clippy::disallowed_methods, reason = "a program of madsim's own, that sleeps as those do")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

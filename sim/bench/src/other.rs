@@ -1,12 +1,14 @@
 //! madsim-rdkafka's simulator: one broker without replicas, that passes records as objects.
 
+#![expect(clippy::disallowed_methods, reason = "a program of madsim's own, that sleeps as those do")]
+
 use std::time::Duration;
 
 use madsim::runtime::Runtime;
 use madsim_rdkafka as rdkafka;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::{Offset, SimBroker, TopicPartitionList};
 

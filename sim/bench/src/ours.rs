@@ -25,6 +25,9 @@ pub const BROKERS: usize = 3;
 const EPOCH_NS: i64 = 1_772_000_000_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 
+/// As in scenarios.
+const LINKS: Links = Links { base_ns: 100_000, jitter_ns: 200_000 };
+
 /// The profile of scenarios.
 pub fn settings() -> ClusterSettings {
     ClusterSettings {
@@ -49,7 +52,7 @@ pub fn clients() -> KafkaClientSettings {
 /// Runs a world with a cluster and these nodes until `done` says so, or for ever.
 pub fn world(settings: ClusterSettings, nodes: Vec<Program>, until: impl AsyncFnOnce(Rc<World>)) {
     Runtime::with_seed_and_config(1, madsim::Config::default()).block_on(async {
-        let world = World::new(&WorldSettings { seed: 1, epoch_ns: EPOCH_NS, links: Links::default() });
+        let world = World::new(&WorldSettings { seed: 1, epoch_ns: EPOCH_NS, links: LINKS });
         let cluster = cluster(settings);
         for place in 0..BROKERS {
             let cluster = cluster.clone();

@@ -155,7 +155,9 @@ impl Reader {
                 self.places.extend(partitions.iter().cloned().map(|partition| (partition, Place::Waiting)));
             }
             LogEvent::Revoked(partitions) => {
-                partitions.iter().for_each(|partition| drop(self.places.remove(partition)));
+                for partition in partitions {
+                    self.places.remove(partition);
+                }
                 self.ready.retain(|event| match event {
                     LogEvent::Records { topic, partition, .. } => {
                         !partitions.contains(&(topic.clone(), *partition))

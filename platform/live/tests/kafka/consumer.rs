@@ -105,12 +105,14 @@ impl Consumer for RealConsumer {
                 Ok(message) => Polled::Record(read(&message)),
                 Err(error) => Polled::Error(errors::of(&error)),
             });
-            let mut queue = self.client.context().queue();
-            queue.extend(polled);
-            if let Some(next) = queue.pop_front() {
-                return Some(next);
+            let next = {
+                let mut queue = self.client.context().queue();
+                queue.extend(polled);
+                queue.pop_front()
+            };
+            if next.is_some() {
+                return next;
             }
-            drop(queue);
             if Instant::now() >= until {
                 return None;
             }

@@ -89,7 +89,7 @@ impl Ground {
                 Trial::test(format!("{}::{}", self.name, behaviour.name), show).with_ignored_flag(is_ignored),
             );
         }
-        let more: [(&str, fn(Stage, String) -> LocalBoxFuture<'static, ()>); 2] = [
+        let more: [(&str, Show); 2] = [
             ("a_random_history_has_no_anomaly", |stage, _| Box::pin(random_history(stage))),
             ("the_log_port_reads_what_it_wrote", |stage, servers| Box::pin(log_port::run(stage, servers))),
         ];
@@ -102,6 +102,9 @@ impl Ground {
         trials
     }
 }
+
+/// What is shown on a stage, told its bootstrap servers.
+type Show = fn(Stage, String) -> LocalBoxFuture<'static, ()>;
 
 fn bootstrap(addresses: &BTreeMap<i32, SocketAddr>) -> String {
     let servers: Vec<String> = addresses.values().map(SocketAddr::to_string).collect();

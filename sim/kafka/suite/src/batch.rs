@@ -134,6 +134,6 @@ pub fn applications<'a>(
         if record.control {
             open.retain(|producer| *producer != record.producer_id);
         }
-        !record.control && !(record.transactional && open.contains(&record.producer_id))
+        !(record.control || record.transactional && open.contains(&record.producer_id))
     })
 }

@@ -161,7 +161,8 @@ impl Stage {
         self.eventually("an offset is committed", async || {
             match self.try_commit(member, topic, partition, offset).await {
                 Err(error) if is_retriable(error) => None,
-                outcome => Some(outcome.unwrap_or_else(|error| panic!("OffsetCommit: {error}"))),
+                Ok(()) => Some(()),
+                Err(error) => panic!("OffsetCommit: {error}"),
             }
         })
         .await;

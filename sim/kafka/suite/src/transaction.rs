@@ -107,7 +107,8 @@ impl Transactional {
         self.stage
             .eventually("AddPartitionsToTxn", async || match self.try_add(topic, partition).await {
                 Err(error) if is_retriable(error) => None,
-                outcome => Some(outcome.unwrap_or_else(|error| panic!("AddPartitionsToTxn: {error}"))),
+                Ok(()) => Some(()),
+                Err(error) => panic!("AddPartitionsToTxn: {error}"),
             })
             .await;
     }
@@ -153,7 +154,8 @@ impl Transactional {
         self.stage
             .eventually("EndTxn", async || match self.try_end(commit).await {
                 Err(error) if is_retriable(error) => None,
-                outcome => Some(outcome.unwrap_or_else(|error| panic!("EndTxn: {error}"))),
+                Ok(()) => Some(()),
+                Err(error) => panic!("EndTxn: {error}"),
             })
             .await;
     }
@@ -181,7 +183,8 @@ impl Transactional {
         self.stage
             .eventually("AddOffsetsToTxn", async || match self.try_add_offsets(group).await {
                 Err(error) if is_retriable(error) => None,
-                outcome => Some(outcome.unwrap_or_else(|error| panic!("AddOffsetsToTxn: {error}"))),
+                Ok(()) => Some(()),
+                Err(error) => panic!("AddOffsetsToTxn: {error}"),
             })
             .await;
     }
@@ -220,7 +223,8 @@ impl Transactional {
             .eventually("TxnOffsetCommit", async || {
                 match self.try_commit_offset(member, topic, partition, offset).await {
                     Err(error) if is_retriable(error) => None,
-                    outcome => Some(outcome.unwrap_or_else(|error| panic!("TxnOffsetCommit: {error}"))),
+                    Ok(()) => Some(()),
+                    Err(error) => panic!("TxnOffsetCommit: {error}"),
                 }
             })
             .await;

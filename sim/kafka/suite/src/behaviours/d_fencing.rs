@@ -122,7 +122,7 @@ async fn d41_offsets_of_a_stale_member_are_refused(stage: Stage) {
 
     let named = Member { instance_id: Some("i".into()), ..Member::of(stage.name("static")) };
     let (first, _) = stage.join(named.clone(), SESSION_MS).await;
-    stage.try_sync(&first, &[first.member_id.clone()]).await.expect("synced");
+    stage.try_sync(&first, std::slice::from_ref(&first.member_id)).await.expect("synced");
     let (second, _) = stage.join(named, SESSION_MS).await;
     assert_ne!(first.member_id, second.member_id);
     producer.add_offsets(&first.group).await;
@@ -173,7 +173,7 @@ async fn d43_an_old_coordinator_is_fenced(stage: Stage) {
 async fn d44_the_second_instance_fences_the_first(stage: Stage) {
     let named = Member { instance_id: Some("i".into()), ..Member::of(stage.name("g")) };
     let (first, _) = stage.join(named.clone(), SESSION_MS).await;
-    stage.try_sync(&first, &[first.member_id.clone()]).await.expect("synced");
+    stage.try_sync(&first, std::slice::from_ref(&first.member_id)).await.expect("synced");
     assert_eq!(stage.try_heartbeat(&first).await, Ok(()));
     let (second, _) = stage.join(named, SESSION_MS).await;
     assert_ne!(first.member_id, second.member_id);

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
-use futures::future::{Either, LocalBoxFuture};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use kafka::TopicPartition;
 use kafka::client::{
     Assignor, AutoOffsetReset, Consumer as Client, ConsumerConfig, ConsumerEvent, ConsumerRecord,
@@ -179,10 +181,11 @@ impl Consumer for SimConsumer {
         }
         let mut client = self.slot.borrow_mut().client.take()?;
         let event = {
-            let sleep = self.link.sleep_ms(timeout_ms);
-            match futures::future::select(Box::pin(client.poll()), sleep).await {
-                Either::Left((event, _)) => Some(event),
-                Either::Right(_) => None,
+            let mut sleep = pin!(self.link.sleep_ms(timeout_ms).fuse());
+            let mut polled = pin!(client.poll().fuse());
+            futures::select_biased! {
+                event = polled => Some(event),
+                () = sleep => None,
             }
         };
         self.give_back(client);

@@ -79,7 +79,7 @@ async fn e47_the_first_generation_waits_for_more_members(stage: Stage) {
 async fn d44_a_static_member_comes_back_into_its_generation(stage: Stage) {
     let named = Member { instance_id: Some("i".into()), ..Member::of(stage.name("g")) };
     let (first, _) = stage.join(named.clone(), SESSION_MS).await;
-    let assigned = stage.try_sync(&first, &[first.member_id.clone()]).await.expect("synced");
+    let assigned = stage.try_sync(&first, std::slice::from_ref(&first.member_id)).await.expect("synced");
     let (second, _) = stage.join(named, SESSION_MS).await;
     assert_eq!(second.generation, first.generation, "no rebalance");
     let found = stage.try_sync(&second, &[]).await.expect("synced");
