@@ -87,6 +87,9 @@ pub struct TopicSpec {
     pub max_message_bytes: Option<i32>,
     pub delete_retention_ms: i64,
     pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, parts per million.
+    pub min_cleanable_dirty_ratio_ppm: u32,
     /// After so many records the log is flushed to the disk.
     pub flush_messages: i64,
     /// What was set by name, for who asks.
@@ -111,8 +114,18 @@ impl TopicSpec {
             max_message_bytes: None,
             delete_retention_ms: DAY_MS,
             min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio_ppm: 500_000,
             flush_messages: i64::MAX,
             set: BTreeMap::new(),
+        }
+    }
+
+    /// A segment that spans so much time is followed by another.
+    pub(crate) fn roll_ms(&self) -> i64 {
+        match self.cleanup_policy.compacts() {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
         }
     }
 }
@@ -143,10 +156,10 @@ impl ClusterSpec {
 
     /// The coordinators' own topics. They are there from the start; in Kafka, from the first use on.
     pub fn internal_topics(&self) -> [TopicSpec; 2] {
-        let compacted = |name, partitions, replicas| TopicSpec {
+        let compacted = |name, partitions, replicas, segment_bytes| TopicSpec {
             cleanup_policy: CleanupPolicy::Compact,
             replication_factor: Some(replicas),
-            segment_bytes: 100 << 20,
+            segment_bytes,
             ..TopicSpec::new(name, partitions)
         };
         let settings = &self.settings;
@@ -155,6 +168,7 @@ impl ClusterSpec {
                 CONSUMER_OFFSETS,
                 settings.offsets_topic_num_partitions,
                 settings.offsets_topic_replication_factor,
+                settings.offsets_topic_segment_bytes,
             ),
             TopicSpec {
                 min_insync_replicas: Some(settings.transaction_state_log_min_isr),
@@ -162,6 +176,7 @@ impl ClusterSpec {
                     TRANSACTION_STATE,
                     settings.transaction_state_log_num_partitions,
                     settings.transaction_state_log_replication_factor,
+                    settings.transaction_state_log_segment_bytes,
                 )
             },
         ]
@@ -225,9 +240,11 @@ pub struct ClusterSettings {
     pub broker_session_timeout_ms: i64,
     pub offsets_topic_num_partitions: i32,
     pub offsets_topic_replication_factor: i16,
+    pub offsets_topic_segment_bytes: i32,
     pub offsets_commit_timeout_ms: i64,
     pub transaction_state_log_num_partitions: i32,
     pub transaction_state_log_replication_factor: i16,
+    pub transaction_state_log_segment_bytes: i32,
     pub transaction_state_log_min_isr: i32,
     /// The finalised feature `transaction.version`: 1, or 2 (KIP-890 part 2).
     pub transaction_version: i16,
@@ -254,9 +271,11 @@ impl Default for ClusterSettings {
             broker_session_timeout_ms: 9_000,
             offsets_topic_num_partitions: 50,
             offsets_topic_replication_factor: 3,
+            offsets_topic_segment_bytes: 100 << 20,
             offsets_commit_timeout_ms: 5_000,
             transaction_state_log_num_partitions: 50,
             transaction_state_log_replication_factor: 3,
+            transaction_state_log_segment_bytes: 100 << 20,
             transaction_state_log_min_isr: 2,
             transaction_version: 2,
         }
@@ -289,6 +308,7 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub log_retention_check_interval_ms: i64,
+    pub log_cleaner_backoff_ms: i64,
     pub transactions: TransactionConfig,
     /// `advertised.listeners` of every broker of the cluster, as clients are told them.
     pub advertised_listeners: BTreeMap<i32, Listener>,
@@ -324,6 +344,7 @@ impl BrokerConfig {
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             producer_id_expiration_ms: DAY_MS,
             log_retention_check_interval_ms: 5 * 60 * 1000,
+            log_cleaner_backoff_ms: 15_000,
             transactions: TransactionConfig::default(),
         }
     }

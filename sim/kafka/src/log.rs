@@ -1,4 +1,4 @@
-//! The log of one partition: batches in segments, offsets, reads, look-up by time, retention.
+//! The log of one partition: batches in segments, offsets, reads, look-up by time, retention, compaction.
 //!
 //! Fakes a log on a disk: what a process has written survives its death, what the machine has not flushed yet is lost with
 //! its power. Omits index files.
@@ -11,6 +11,7 @@ use crate::cluster::{MessageTimestampType, TimestampMs, TopicSpec};
 use crate::epochs::LeaderEpochs;
 use crate::records::{BatchHeader, decode_batch, stamp};
 
+mod compaction;
 #[cfg(feature = "tcp")]
 mod saved;
 
@@ -30,6 +31,13 @@ pub(crate) struct StoredBatch {
     pub bytes: Bytes,
 }
 
+impl StoredBatch {
+    /// Compaction has left nothing of it but its offsets and its producer.
+    fn is_empty(&self) -> bool {
+        BatchHeader::read(&self.bytes).is_some_and(|header| header.records_count == 0)
+    }
+}
+
 struct Segment {
     batches: Vec<StoredBatch>,
     size: usize,
@@ -46,6 +54,8 @@ pub(crate) struct Log {
     end_offset: i64,
     /// Everything below is on the disk, whatever happens to the machine.
     flushed: i64,
+    /// Everything below was compacted before.
+    first_dirty: i64,
     pub epochs: LeaderEpochs,
     #[cfg(feature = "tcp")]
     saved: saved::Saved,
@@ -66,11 +76,6 @@ impl Log {
     /// One past the last record.
     pub fn end_offset(&self) -> i64 {
         self.end_offset
-    }
-
-    /// There is no segment.
-    pub fn is_empty(&self) -> bool {
-        self.segments.is_empty()
     }
 
     /// Appends a validated batch, as the leader: the offset and the epoch are filled in. `clock` is what the broker's clock
@@ -183,6 +188,7 @@ impl Log {
         }
         self.end_offset = end_offset;
         self.flushed = self.flushed.min(end_offset);
+        self.first_dirty = self.first_dirty.min(end_offset);
         self.epochs.truncate_from(end_offset);
         #[cfg(feature = "tcp")]
         self.saved.cut(end_offset);
@@ -206,7 +212,7 @@ impl Log {
     fn must_roll(&self, spec: &TopicSpec, size: usize, timestamp: TimestampMs) -> bool {
         let limit = usize::try_from(spec.segment_bytes).unwrap_or(usize::MAX);
         self.segments.back().is_none_or(|active| {
-            active.size + size > limit || timestamp - active.first_timestamp > spec.segment_ms
+            active.size + size > limit || timestamp - active.first_timestamp > spec.roll_ms()
         })
     }
 
@@ -286,7 +292,8 @@ impl Log {
 
     /// The largest timestamp and the first offset that has it.
     pub fn offset_of_max_timestamp(&self) -> Option<(TimestampMs, i64)> {
-        let max = self.segments.iter().map(|segment| segment.max_timestamp).max()?;
+        let batches = self.segments.iter().flat_map(|segment| &segment.batches);
+        let max = batches.filter(|batch| !batch.is_empty()).map(|batch| batch.max_timestamp).max()?;
         self.offset_for_timestamp(max)
     }
 

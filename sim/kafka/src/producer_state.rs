@@ -6,7 +6,7 @@
 //! is made anew from the log by [`ProducerStates::replay`], or kept as a clone. A producer expires by the time of its
 //! append, where that is known, and by its records' timestamps after a replay (in Kafka always by the latter).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kafka_protocol::ResponseError;
 
@@ -38,6 +38,8 @@ struct Entry {
     epoch: i16,
     /// Of the current epoch.
     batches: VecDeque<BatchMetadata>,
+    /// Where its last batch of data ends, of the current epoch.
+    last_data_offset: Option<i64>,
     last_append: TimestampMs,
     coordinator_epoch: i32,
     /// First offset of the transaction under way.
@@ -49,6 +51,7 @@ impl Entry {
         Entry {
             epoch,
             batches: VecDeque::with_capacity(BATCHES_KEPT),
+            last_data_offset: None,
             last_append: now,
             coordinator_epoch: NO_COORDINATOR_EPOCH,
             open_since: None,
@@ -73,6 +76,7 @@ impl Entry {
     fn begin_epoch(&mut self, epoch: i16) {
         if self.epoch != epoch {
             self.batches.clear();
+            self.last_data_offset = None;
             self.epoch = epoch;
         }
     }
@@ -200,6 +204,7 @@ impl ProducerStates {
             self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch, now));
         entry.begin_epoch(header.producer_epoch);
         entry.last_append = now;
+        entry.last_data_offset = Some(base_offset + i64::from(header.last_offset_delta));
         if header.base_sequence >= 0 {
             entry.remember(header, base_offset);
         }
@@ -243,10 +248,11 @@ impl ProducerStates {
     }
 
     /// Takes a batch as it is in the log: after a start, on a follower, or after a truncation (from empty state). `control`
-    /// is what the record of a control batch says.
+    /// is what the record of a control batch says; one without a record has nothing to say any more.
     pub fn replay(&mut self, header: &BatchHeader, control: Option<EndTxnMarker>) {
         match control {
             Some(marker) => self.ended(header.max_timestamp, header, marker, header.base_offset),
+            None if header.is_control() => {}
             None => self.appended(header.max_timestamp, header, header.base_offset),
         }
     }
@@ -271,6 +277,21 @@ impl ProducerStates {
     /// Producer id and first offset of the aborted transactions that a reader of `from..upto` meets.
     pub fn aborted(&self, from: i64, upto: i64) -> Vec<(i64, i64)> {
         self.transactions.aborted(from, upto)
+    }
+
+    /// Compaction keeps the header of this batch of the log: it is what remains of its producer. The last batch of data, or
+    /// the marker with the producer's epoch where there is no data of that epoch.
+    pub fn is_remembered_by(&self, header: &BatchHeader) -> bool {
+        let entry = self.entries.get(&header.producer_id);
+        entry.is_some_and(|entry| match entry.last_data_offset {
+            Some(offset) => header.last_offset() == offset,
+            None => header.is_control() && header.producer_epoch == entry.epoch,
+        })
+    }
+
+    /// Nothing of the aborted transactions with these markers is left in the log.
+    pub fn forget_aborted(&mut self, markers: &BTreeSet<i64>) {
+        self.transactions.forget_aborted(markers);
     }
 
     /// For `DescribeProducers`.

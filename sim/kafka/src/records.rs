@@ -15,12 +15,14 @@ use crate::cluster::TimestampMs;
 mod compression;
 mod control;
 mod inside;
+mod retained;
 
 #[cfg(feature = "tcp")]
 pub use compression::compress;
 pub use compression::{Compression, MAX_DECOMPRESSED};
 
 pub use control::EndTxnMarker;
+pub(crate) use retained::retain;
 
 const BASE_OFFSET: usize = 0;
 const BATCH_LENGTH: usize = 8;
@@ -45,6 +47,7 @@ const SMALLEST_HEADER: usize = 2;
 const LOG_APPEND_TIME: i16 = 1 << 3;
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
+const DELETE_HORIZON: i16 = 1 << 6;
 
 /// "No producer id, epoch or sequence."
 pub const NONE: i64 = -1;
@@ -121,6 +124,11 @@ impl BatchHeader {
 
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// From when on its tombstones, or its marker, may go (KIP-534). `None` before the first compaction that saw them.
+    pub fn delete_horizon(&self) -> Option<TimestampMs> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     pub fn last_offset(&self) -> i64 {
@@ -349,6 +357,8 @@ pub fn decode_batch(batch: &Bytes) -> Result<(BatchHeader, Vec<Record>), Corrupt
         return Err(Corrupt);
     }
     let inside = match header.compression().ok_or(Corrupt)? {
+        // Also a batch that compaction has left nothing of.
+        _ if header.records_count == 0 => Bytes::new(),
         Compression::None => batch.slice(HEADER_SIZE..),
         codec => Bytes::from(compression::decompress(codec, &batch[HEADER_SIZE..])?),
     };

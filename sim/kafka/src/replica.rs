@@ -18,6 +18,8 @@ pub(crate) struct Replica {
     pub leader_epoch: i32,
     /// Of the newest change that this broker heard of; -1 before the first.
     pub partition_epoch: i32,
+    /// Where the last stable offset must come for more of the log to be compacted.
+    pub cleaned_when_stable_at: Option<i64>,
     pub role: Role,
 }
 
@@ -87,6 +89,7 @@ impl Replica {
             high_watermark: 0,
             leader_epoch: -1,
             partition_epoch: -1,
+            cleaned_when_stable_at: None,
             role: Role::Follower { leader: NO_LEADER },
         }
     }

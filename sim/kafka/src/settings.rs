@@ -53,16 +53,16 @@ fn apply(spec: &mut TopicSpec, name: &str, value: &str) -> Option<()> {
         "max.message.bytes" => spec.max_message_bytes = Some(i32::try_from(at_least(value, 0)?).ok()?),
         "delete.retention.ms" => spec.delete_retention_ms = at_least(value, 0)?,
         "min.compaction.lag.ms" => spec.min_compaction_lag_ms = at_least(value, 0)?,
+        "max.compaction.lag.ms" => spec.max_compaction_lag_ms = at_least(value, 1)?,
+        "min.cleanable.dirty.ratio" => spec.min_cleanable_dirty_ratio_ppm = ratio_ppm(value)?,
         "flush.messages" => spec.flush_messages = at_least(value, 1)?,
         // Taken, and without effect here.
         "compression.type" => drop(["producer", "uncompressed"].contains(&value).then_some(())?),
-        "min.cleanable.dirty.ratio" => drop(value.parse::<f64>().ok().filter(|r| (0.0..=1.0).contains(r))?),
         "file.delete.delay.ms"
         | "flush.ms"
         | "index.interval.bytes"
         | "segment.index.bytes"
-        | "segment.jitter.ms"
-        | "max.compaction.lag.ms" => drop(at_least(value, 0)?),
+        | "segment.jitter.ms" => drop(at_least(value, 0)?),
         _ => return None,
     }
     Some(())
@@ -70,6 +70,19 @@ fn apply(spec: &mut TopicSpec, name: &str, value: &str) -> Option<()> {
 
 fn at_least(value: &str, least: i64) -> Option<i64> {
     value.trim().parse().ok().filter(|number| *number >= least)
+}
+
+/// A fraction of one as a decimal number, in parts per million.
+fn ratio_ppm(value: &str) -> Option<u32> {
+    let (whole, fraction) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
+    if whole.is_empty() && fraction.is_empty() || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let digits: String = fraction.chars().chain("000000".chars()).take(6).collect();
+    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let ppm = whole.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)?;
+    (ppm <= 1_000_000).then_some(ppm)
 }
 
 fn cleanup_policy(value: &str) -> Option<CleanupPolicy> {
@@ -106,7 +119,7 @@ pub(crate) fn all(spec: &TopicSpec, cluster: &ClusterSettings) -> Vec<(&'static 
         ("flush.messages", spec.flush_messages.to_string()),
         ("flush.ms", taken("flush.ms", "9223372036854775807")),
         ("index.interval.bytes", taken("index.interval.bytes", "4096")),
-        ("max.compaction.lag.ms", taken("max.compaction.lag.ms", "9223372036854775807")),
+        ("max.compaction.lag.ms", spec.max_compaction_lag_ms.to_string()),
         ("max.message.bytes", max_bytes.to_string()),
         ("message.timestamp.type", timestamps.to_owned()),
         ("min.cleanable.dirty.ratio", taken("min.cleanable.dirty.ratio", "0.5")),
@@ -151,6 +164,7 @@ impl ClusterSettings {
             "broker.session.timeout.ms" => to(&mut self.broker_session_timeout_ms, value),
             "offsets.topic.num.partitions" => to(&mut self.offsets_topic_num_partitions, value),
             "offsets.topic.replication.factor" => to(&mut self.offsets_topic_replication_factor, value),
+            "offsets.topic.segment.bytes" => to(&mut self.offsets_topic_segment_bytes, value),
             "offsets.commit.timeout.ms" => to(&mut self.offsets_commit_timeout_ms, value),
             "transaction.state.log.num.partitions" => {
                 to(&mut self.transaction_state_log_num_partitions, value)
@@ -158,6 +172,7 @@ impl ClusterSettings {
             "transaction.state.log.replication.factor" => {
                 to(&mut self.transaction_state_log_replication_factor, value)
             }
+            "transaction.state.log.segment.bytes" => to(&mut self.transaction_state_log_segment_bytes, value),
             "transaction.state.log.min.isr" => to(&mut self.transaction_state_log_min_isr, value),
             "transaction.version" => to(&mut self.transaction_version, value),
             _ => false,
@@ -177,6 +192,7 @@ pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
         ("group.initial.rebalance.delay.ms", config.group_initial_rebalance_delay_ms.to_string()),
         ("group.max.session.timeout.ms", config.group_max_session_timeout_ms.to_string()),
         ("group.min.session.timeout.ms", config.group_min_session_timeout_ms.to_string()),
+        ("log.cleaner.backoff.ms", config.log_cleaner_backoff_ms.to_string()),
         ("log.retention.check.interval.ms", config.log_retention_check_interval_ms.to_string()),
         ("message.max.bytes", config.message_max_bytes.to_string()),
         ("min.insync.replicas", cluster.min_insync_replicas.to_string()),
@@ -185,6 +201,7 @@ pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
         ("offsets.retention.minutes", config.offsets_retention_minutes.to_string()),
         ("offsets.topic.num.partitions", cluster.offsets_topic_num_partitions.to_string()),
         ("offsets.topic.replication.factor", cluster.offsets_topic_replication_factor.to_string()),
+        ("offsets.topic.segment.bytes", cluster.offsets_topic_segment_bytes.to_string()),
         ("producer.id.expiration.ms", config.producer_id_expiration_ms.to_string()),
         ("replica.fetch.wait.max.ms", cluster.replica_fetch_wait_max_ms.to_string()),
         ("replica.lag.time.max.ms", cluster.replica_lag_time_max_ms.to_string()),
@@ -194,6 +211,7 @@ pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
             "transaction.state.log.replication.factor",
             cluster.transaction_state_log_replication_factor.to_string(),
         ),
+        ("transaction.state.log.segment.bytes", cluster.transaction_state_log_segment_bytes.to_string()),
         ("transaction.max.timeout.ms", config.transactions.transaction_max_timeout_ms.to_string()),
         ("transactional.id.expiration.ms", config.transactions.transactional_id_expiration_ms.to_string()),
         (

@@ -234,6 +234,7 @@ impl Broker {
         let Some((spec, replica)) = self.replica_mut(&at.topic, at.partition) else { return };
         let Role::Follower { leader } = replica.role else { return };
         let before = replica.log.end_offset();
+        let segments = replica.log.segments();
         let (mut truncated, mut diverged) = (false, false);
         match check(data.error_code) {
             Ok(()) if data.diverging_epoch.end_offset >= 0 || data.diverging_epoch.epoch >= 0 => {
@@ -255,6 +256,7 @@ impl Broker {
             }
         }
         let after = replica.log.end_offset();
+        let is_rolled = replica.log.segments() > segments.max(1);
         if truncated {
             outputs.push(Output::Truncated { partition: at.clone(), from: after, to: before });
         }
@@ -262,6 +264,7 @@ impl Broker {
         if asks_anew && let Some(fetcher) = self.following.fetchers.get_mut(&leader) {
             fetcher.changed.insert(at.clone());
         }
+        self.note_dirty(now, at, is_rolled);
     }
 }
 

@@ -78,8 +78,12 @@ impl Broker {
             spec: image.spec.clone(),
             replicas: Vec::new(),
         });
+        let is_set_anew = topic.spec != image.spec;
         topic.spec.clone_from(&image.spec);
         topic.replicas.resize_with(image.partitions.len(), || None);
+        if is_set_anew {
+            self.look_at_all_logs(now);
+        }
         for (index, partition) in (0..).zip(&image.partitions) {
             let at = TopicPartition { topic: name.clone(), partition: index };
             let slot = usize::try_from(index).expect("partitions are counted from 0");

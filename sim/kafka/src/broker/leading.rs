@@ -45,7 +45,7 @@ impl Broker {
         let clock = self.clock(now);
         let Broker { topics, fetch_sessions, .. } = self;
         let (spec, replica) = super::led_in(topics, &at.topic, at.partition)?;
-        let was_empty = replica.log.is_empty();
+        let segments = replica.log.segments();
         let end = replica.log.end_offset();
         let appended = replica.log.append((now, clock), spec, replica.leader_epoch, header, batch);
         match marker {
@@ -56,8 +56,9 @@ impl Broker {
         if unflushed >= spec.flush_messages {
             replica.log.flush();
         }
+        let is_rolled = replica.log.segments() > segments.max(1);
         let expires_at = replica.log.expires_at(spec.retention_ms);
-        let expires_at = expires_at.filter(|_| was_empty && spec.cleanup_policy.deletes());
+        let expires_at = expires_at.filter(|_| segments == 0 && spec.cleanup_policy.deletes());
         if let Role::Leader(leading) = &mut replica.role {
             for (id, follower) in &mut leading.followers {
                 if let Some(seen_at) = fetch_sessions.seen(*id) {
@@ -69,6 +70,7 @@ impl Broker {
         if let Some(expires_at) = expires_at {
             self.note_expiry(now, expires_at);
         }
+        self.note_dirty(now, at, is_rolled);
         if has_laggard {
             self.isr_changes.watch(now, self.config.cluster.settings.replica_lag_time_max_ms / 2);
         }
@@ -93,6 +95,7 @@ impl Broker {
         let high_watermark = replica.high_watermark;
         replica.producers.high_watermark_moved(high_watermark);
         let in_sync = replica.leading().map_or(0, |leading| leading.isr.len());
+        self.note_dirty(now, at, false);
         self.tell_visible(at, outputs);
         // Whoever is in the log without enough replicas hears so; the record may survive all the same.
         let outcome = match in_sync >= min_insync {

@@ -23,6 +23,7 @@ use crate::trouble::{Draw, Refusal, Trouble, Troubles};
 use crate::txn::{Questions, TransactionCoordinator};
 
 mod admin;
+mod compaction;
 mod configs;
 mod coordination;
 #[cfg(feature = "tcp")]
@@ -49,6 +50,7 @@ mod transactions;
 mod verification;
 mod waits;
 
+use compaction::Cleaner;
 use fetch::ParkedFetches;
 use following::Following;
 use isr::IsrChanges;
@@ -138,6 +140,7 @@ pub struct Broker {
     clock_ahead_ms: i64,
     /// When a segment can have expired.
     next_retention_check: Option<TimestampMs>,
+    cleaner: Cleaner,
 }
 
 impl Broker {
@@ -164,6 +167,7 @@ impl Broker {
             redeliveries: Redeliveries::default(),
             clock_ahead_ms: 0,
             next_retention_check: None,
+            cleaner: Cleaner::default(),
             config,
         };
         broker.take_image(0, &image, &mut Vec::new());
@@ -176,6 +180,7 @@ impl Broker {
         let forward_ms = ahead_ms - self.clock_ahead_ms;
         self.clock_ahead_ms = ahead_ms;
         self.coordinator.set_clock(ahead_ms);
+        self.cleaner.clock_moved(forward_ms);
         self.next_retention_check = self.next_retention_check.map(|check| check.saturating_sub(forward_ms));
     }
 
@@ -262,6 +267,7 @@ impl Broker {
         self.expire_fetches(now, &mut outputs);
         self.tick_coordinators(now, &mut outputs);
         self.check_retention(now, &mut outputs);
+        self.clean_logs(now);
         self.check_isr(now);
         self.settle(now, &mut outputs);
         if !self.troubles.is_quiet() {
@@ -285,6 +291,7 @@ impl Broker {
             self.following.next_deadline().filter(|_| self.session.serves()),
             self.isr_changes.next_deadline(),
             self.next_retention_check,
+            self.cleaner.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -335,6 +342,7 @@ impl Broker {
         self.waits = Waits::default();
         self.following = Following::default();
         self.isr_changes = IsrChanges::default();
+        self.cleaner = Cleaner::default();
         self.producer_ids.crash();
         self.coordinator.crash();
         self.transactions.crash();
@@ -375,6 +383,7 @@ impl Broker {
             self.take_image(now, &image, &mut outputs);
         }
         self.following.start();
+        self.look_at_all_logs(now);
         self.settle(now, &mut outputs);
         outputs
     }

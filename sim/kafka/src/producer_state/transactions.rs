@@ -3,7 +3,7 @@
 //! Real: `ongoingTxns` and `unreplicatedTxns` of `ProducerStateManager`, and `TransactionIndex`. Fakes the index per
 //! segment: there is one, of the whole log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An aborted transaction that still has records in the log.
 #[derive(Clone)]
@@ -56,6 +56,12 @@ impl Transactions {
     pub fn forget_aborted_before(&mut self, log_start_offset: i64) {
         let gone = self.aborted.partition_point(|aborted| aborted.last_offset < log_start_offset);
         self.aborted.drain(..gone);
+    }
+
+    pub fn forget_aborted(&mut self, markers: &BTreeSet<i64>) {
+        if !markers.is_empty() {
+            self.aborted.retain(|aborted| !markers.contains(&aborted.last_offset));
+        }
     }
 
     /// Producer id and first offset.

@@ -11,6 +11,7 @@ pub(super) fn set(config: &mut BrokerConfig, name: &str, value: &str) -> Result<
         }
         "group.max.session.timeout.ms" => config.group_max_session_timeout_ms = number(name, value)?,
         "group.min.session.timeout.ms" => config.group_min_session_timeout_ms = number(name, value)?,
+        "log.cleaner.backoff.ms" => config.log_cleaner_backoff_ms = number(name, value)?,
         "log.retention.check.interval.ms" => config.log_retention_check_interval_ms = number(name, value)?,
         "message.max.bytes" => config.message_max_bytes = number(name, value)?,
         "offsets.retention.check.interval.ms" => {

@@ -27,6 +27,7 @@ mod e_static_members;
 mod e_transactions;
 mod f_isolation;
 mod g_partitioner;
+mod h_compaction;
 mod h_log;
 mod h_retention;
 mod i_replication;
