@@ -30,9 +30,9 @@ fn d39_of_two_processes_with_one_transactional_id_the_later_one_goes_on() {
         second.init_at_last(&mut world);
         for it in [&mut first, &mut second] {
             if version == 1 {
-                drop(it.add(&mut world, &[0]));
+                let _ = it.add(&mut world, &[0]);
             }
-            drop(it.produce(&mut world, 0, &it.producer.1.to_string()));
+            let _ = it.produce(&mut world, 0, &it.producer.1.to_string());
         }
         assert_eq!(first.end(&mut world, true), Err(ResponseError::ProducerFenced));
         assert_eq!(second.end(&mut world, true), Ok(()));

@@ -19,6 +19,7 @@ mod client_producer;
 mod client_producer_profiles;
 mod client_producer_troubles;
 mod client_transactions;
+mod d_fencing;
 mod e_administration;
 mod e_coordinators;
 mod e_groups;
