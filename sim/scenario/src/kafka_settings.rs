@@ -21,7 +21,7 @@ pub enum SettingKind {
     Text,
 }
 
-const NO_TRANSACTIONS: &str = "transactions are not built yet";
+const NO_TRANSACTIONS: &str = "no service uses transactions yet";
 const NO_OTHER_ACKS: &str = "producers wait for all in-sync replicas; weaker ones are for canaries, later";
 
 pub(crate) fn all() -> Vec<KafkaSetting> {
