@@ -15,8 +15,16 @@ fn d38_an_old_epoch_hears_one_error_from_leaders_and_another_from_coordinators()
     old.produce(&mut world, 0, "a").expect("in its transaction");
     let mut new = old.clone();
     new.init_at_last(&mut world);
-    assert_eq!(old.produce(&mut world, 0, "b"), Err(ResponseError::InvalidProducerEpoch), "an open partition");
-    assert_eq!(old.produce(&mut world, 1, "c"), Err(ResponseError::InvalidProducerEpoch), "by its coordinator");
+    assert_eq!(
+        old.produce(&mut world, 0, "b"),
+        Err(ResponseError::InvalidProducerEpoch),
+        "an open partition"
+    );
+    assert_eq!(
+        old.produce(&mut world, 1, "c"),
+        Err(ResponseError::InvalidProducerEpoch),
+        "by its coordinator"
+    );
     assert_eq!(old.add(&mut world, &[1]), Err(ResponseError::ProducerFenced));
     assert_eq!(old.end(&mut world, true), Err(ResponseError::ProducerFenced));
 }
@@ -41,7 +49,11 @@ fn d39_of_two_processes_with_one_transactional_id_the_later_one_goes_on() {
     }
 }
 
-fn write_marker(world: &mut World, producer: (i64, i16), coordinator_epoch: i32) -> Result<(), ResponseError> {
+fn write_marker(
+    world: &mut World,
+    producer: (i64, i16),
+    coordinator_epoch: i32,
+) -> Result<(), ResponseError> {
     let topic = WritableTxnMarkerTopic::default().with_name(at(0).topic).with_partition_indexes(vec![0]);
     let marker = WritableTxnMarker::default()
         .with_producer_id(ProducerId(producer.0))
@@ -63,9 +75,6 @@ fn d43_a_leader_takes_no_markers_of_an_old_coordinator_or_producer() {
     me.produce(&mut world, 0, "a").expect("in its transaction");
     assert_eq!(write_marker(&mut world, me.producer, 7), Ok(()));
     assert_eq!(write_marker(&mut world, me.producer, 6), Err(ResponseError::TransactionCoordinatorFenced));
-    assert_eq!(
-        write_marker(&mut world, (me.producer.0, -1), 7),
-        Err(ResponseError::InvalidProducerEpoch)
-    );
+    assert_eq!(write_marker(&mut world, (me.producer.0, -1), 7), Err(ResponseError::InvalidProducerEpoch));
     assert_eq!(values(&mut world, 0, true), ["a"]);
 }
