@@ -231,6 +231,10 @@ impl Broker {
         outputs: &mut Vec<Output>,
     ) {
         let retry_at = now + self.config.cluster.settings.replica_fetch_backoff_ms;
+        let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
+        if has_records && self.write_to_disk().is_err() {
+            return;
+        }
         let Some((spec, replica)) = self.replica_mut(&at.topic, at.partition) else { return };
         let Role::Follower { leader } = replica.role else { return };
         let before = replica.log.end_offset();

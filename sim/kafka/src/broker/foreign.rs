@@ -4,9 +4,10 @@ use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 
 use super::verification::Clearance;
-use super::{Broker, ConnectionId, Output, ReplyTo};
+use super::{Broker, Output};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::records::{RecordView, encode_batch};
+use crate::trouble::NOBODY;
 
 impl Broker {
     /// Appends one record without headers, as with `acks=0`. Nothing where this broker does not lead the partition.
@@ -24,9 +25,8 @@ impl Broker {
             .with_records(Some(encode_batch(&[record], None)));
         let topic = TopicProduceData::default().with_name(at.topic.clone()).with_partition_data(vec![data]);
         let request = ProduceRequest::default().with_acks(0).with_topic_data(vec![topic]);
-        let nobody = ReplyTo { conn: ConnectionId(u64::MAX), correlation: 0 };
         let mut outputs = Vec::new();
-        self.append_produced(now, nobody, request, &Clearance::default(), &mut outputs);
+        self.append_produced(now, NOBODY, request, &Clearance::default(), &mut outputs);
         self.settle(now, &mut outputs);
         outputs.retain(|output| !matches!(output, Output::Close { .. }));
         outputs

@@ -43,6 +43,8 @@ impl Broker {
         batch: Bytes,
     ) -> Result<Appended, ResponseError> {
         let clock = self.clock(now);
+        super::led_in(&mut self.topics, &at.topic, at.partition)?;
+        self.write_to_disk()?;
         let Broker { topics, fetch_sessions, .. } = self;
         let (spec, replica) = super::led_in(topics, &at.topic, at.partition)?;
         let segments = replica.log.segments();

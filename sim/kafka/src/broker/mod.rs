@@ -19,7 +19,7 @@ use crate::image::Image;
 use crate::peer::Peer;
 use crate::protocol::{Request, RequestKind, Response};
 use crate::replica::{Replica, Role};
-use crate::trouble::{Draw, Refusal, Trouble, Troubles};
+use crate::trouble::Troubles;
 use crate::txn::{Questions, TransactionCoordinator};
 
 mod admin;
@@ -47,6 +47,7 @@ mod session;
 mod sessions;
 mod state_topics;
 mod transactions;
+mod troubles;
 mod verification;
 mod waits;
 
@@ -84,6 +85,8 @@ pub enum Output {
     Visible { partition: TopicPartition, base_offset: i64, leader_epoch: i32, records: Bytes },
     /// Fact: this broker's log lost what it had from `from` up to `to`.
     Truncated { partition: TopicPartition, from: i64, to: i64 },
+    /// The broker's only log directory has failed: the process ends itself, and says nothing more.
+    Halt,
     /// Fact: a group has a new generation and every member its partitions (no members: the group is empty).
     Rebalanced { group: GroupId, generation: i32, members: Vec<MemberAssignment> },
 }
@@ -135,6 +138,8 @@ pub struct Broker {
     questions: Questions<Parked>,
     state_topics: StateTopics,
     troubles: Troubles,
+    /// A write failed: the process is about to halt.
+    log_dir_failed: bool,
     redeliveries: Redeliveries,
     /// How far the broker's clock is ahead of the steady time that waits and sessions count in.
     clock_ahead_ms: i64,
@@ -164,6 +169,7 @@ impl Broker {
             following: Following::default(),
             isr_changes: IsrChanges::default(),
             troubles: Troubles::default(),
+            log_dir_failed: false,
             redeliveries: Redeliveries::default(),
             clock_ahead_ms: 0,
             next_retention_check: None,
@@ -214,14 +220,10 @@ impl Broker {
         if !self.session.serves() {
             return vec![Output::Close { conn }];
         }
+        let Some(request) = self.troubles.take_in(now, reply, request) else { return Vec::new() };
         let mut outputs = Vec::new();
         self.load_states(now, &mut outputs);
-        let answered = !matches!(&request.kind, RequestKind::Produce(produce) if produce.acks == 0);
-        match self.troubles.refuse(&request.kind) {
-            None => self.carry_out(now, reply, request, &mut outputs),
-            Some(Refusal::Answer(response)) if answered => outputs.push(reply.respond(response)),
-            Some(_) => {}
-        }
+        self.take_in(now, reply, request, &mut outputs);
         self.settle(now, &mut outputs);
         self.troubles.judge(now, outputs)
     }
@@ -269,6 +271,7 @@ impl Broker {
         self.check_retention(now, &mut outputs);
         self.clean_logs(now);
         self.check_isr(now);
+        self.do_held(now, &mut outputs);
         self.settle(now, &mut outputs);
         if !self.troubles.is_quiet() {
             outputs = self.troubles.judge(now, outputs);
@@ -302,6 +305,7 @@ impl Broker {
         self.send_heartbeat(now, outputs);
         self.send_isr_changes(outputs);
         self.send_fetches(now, outputs);
+        self.halt_if_disk_failed(outputs);
     }
 
     /// The connection is gone: nothing more is sent on it. A member whose `JoinGroup` was parked there still counts
@@ -315,22 +319,6 @@ impl Broker {
         self.troubles.drop_connection(conn);
         self.calls.drop_connection(conn);
         self.producer_ids.drop_connection(conn);
-    }
-
-    /// Puts a trouble on this broker until [`Broker::end_trouble`]. Troubles of the same id end, and are counted,
-    /// together. They outlive crashes. Panics where [`Trouble::is_possible`] says no.
-    pub fn begin_trouble(&mut self, id: u32, trouble: Trouble, draw: Draw) {
-        self.troubles.begin(id, trouble, draw);
-    }
-
-    /// Answers that are held already still wait for their time.
-    pub fn end_trouble(&mut self, id: u32) {
-        self.troubles.end(id);
-    }
-
-    /// How many requests the troubles of this id hit so far, also after their end.
-    pub fn met(&self, id: u32) -> u64 {
-        self.troubles.met(id)
     }
 
     /// The process dies: everything but the disk is gone, silently. The machine goes on, so the disk has all that was
@@ -349,6 +337,7 @@ impl Broker {
         self.questions.crash();
         self.state_topics.crash();
         self.troubles.crash();
+        self.log_dir_failed = false;
         for replica in self.topics.values_mut().flat_map(|topic| topic.replicas.iter_mut().flatten()) {
             replica.role = Role::Follower { leader: crate::image::NO_LEADER };
             replica.partition_epoch = -1;

@@ -9,6 +9,7 @@ use crate::client::LinkError;
 use crate::cluster::TimestampMs;
 use crate::peer::{Peer, PeerAnswer};
 use crate::protocol::{Request, RequestKind, Response};
+use crate::trouble::Held;
 
 /// How long the controller may take over what a client asked of it, milliseconds.
 const FORWARD_TIMEOUT_MS: i64 = 30_000;
@@ -85,6 +86,11 @@ impl Broker {
         correlation: u64,
         answer: Result<PeerAnswer, LinkError>,
     ) -> Vec<Output> {
+        let fetched = answer.as_ref().ok().map(|answer| &answer.response);
+        if let Some(due) = fetched.and_then(|response| self.troubles.written_at(now, response)) {
+            self.troubles.requests.hold(due, Held::Answer(correlation, answer));
+            return Vec::new();
+        }
         let mut outputs = Vec::new();
         self.call_ended(now, correlation, answer, &mut outputs);
         self.settle(now, &mut outputs);

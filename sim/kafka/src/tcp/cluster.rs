@@ -144,8 +144,11 @@ impl Cluster {
                     self.by_deadline.insert((deadline, from, correlation));
                     self.queue.push_back(Delivery::Request { from, to, correlation, request });
                 }
-                // Facts are for oracles.
-                Output::Visible { .. } | Output::Truncated { .. } | Output::Rebalanced { .. } => {}
+                // Facts are for oracles, and only a trouble fails a log directory.
+                Output::Visible { .. }
+                | Output::Truncated { .. }
+                | Output::Rebalanced { .. }
+                | Output::Halt => {}
             }
         }
     }

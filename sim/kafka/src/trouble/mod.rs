@@ -1,6 +1,7 @@
-//! Trouble that a fault engine puts on a broker: answers that are errors, late, or never come.
+//! Trouble that a fault engine puts on a broker: answers that are errors, late, or never come; requests that are late or
+//! carried out twice; a disk that is slow or full.
 //!
-//! Called by the simulator's faults, through [`crate::Broker::begin_trouble`]. A trouble hits answers of one API at
+//! Called by the simulator's faults, through [`crate::Broker::begin_trouble`]. A trouble hits requests of one API at
 //! odds, with draws that the caller supplies. Error names are Kafka's own (`NOT_LEADER_OR_FOLLOWER`), and only those
 //! that a real broker gives to that API are possible. What it leaves out: quotas (a throttled client is a slow
 //! answer), closed connections and lost packets (the network's faults), and damaged bytes.
@@ -15,9 +16,13 @@ use crate::cluster::TimestampMs;
 use crate::protocol::{RequestKind, Response};
 
 mod answers;
+mod disk;
 mod errors;
+mod requests;
 
+pub use disk::writes;
 pub use errors::{error_name, error_named, errors_after, errors_before};
+pub(crate) use requests::{Held, HeldRequests, NOBODY};
 
 /// An even draw below its argument, which is at least 1.
 pub type Draw = Box<dyn FnMut(u64) -> u64>;
@@ -33,7 +38,7 @@ pub enum Moment {
     After,
 }
 
-/// What goes wrong with answers of one API, and how often, in parts per million of its requests.
+/// What goes wrong with requests of one API, and how often, in parts per million of them; or with the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// `request-error`: see [`errors_before`] and [`errors_after`] for what is possible.
@@ -42,6 +47,16 @@ pub enum Trouble {
     SlowAnswer { api: ApiKey, min_ms: u64, max_ms: u64, odds_ppm: u32 },
     /// The connection stays open, and no answer comes.
     NoAnswer { api: ApiKey, moment: Moment, odds_ppm: u32 },
+    /// `delayed-request`: the request waits for so long before it is carried out, whatever becomes of its client meanwhile, and
+    /// with it what comes later on its connection. Of APIs that [write](writes) only.
+    DelayedRequest { api: ApiKey, min_ms: u64, max_ms: u64, odds_ppm: u32 },
+    /// `repeated-request`: so much later it is carried out once more, as if the client had sent it twice, and that answer is
+    /// lost. Of APIs that [write](writes) only.
+    RepeatedRequest { api: ApiKey, min_ms: u64, max_ms: u64, odds_ppm: u32 },
+    /// `slow-disk`: everything that is to be [written](writes) waits for so long, of clients and of leaders.
+    SlowDisk { min_ms: u64, max_ms: u64 },
+    /// `disk-full`: the first write fails the broker's only log directory, and the process halts.
+    DiskFull,
 }
 
 impl Trouble {
@@ -56,17 +71,27 @@ impl Trouble {
                 errors.contains(error) && *odds_ppm <= MILLION
             }
             Trouble::SlowAnswer { min_ms, max_ms, odds_ppm, .. } => {
-                min_ms <= max_ms && *odds_ppm <= MILLION && i64::try_from(*max_ms).is_ok()
+                is_span(*min_ms, *max_ms) && *odds_ppm <= MILLION
+            }
+            Trouble::DelayedRequest { api, min_ms, max_ms, odds_ppm }
+            | Trouble::RepeatedRequest { api, min_ms, max_ms, odds_ppm } => {
+                is_span(*min_ms, *max_ms) && *odds_ppm <= MILLION && writes(*api)
             }
             Trouble::NoAnswer { odds_ppm, .. } => *odds_ppm <= MILLION,
+            Trouble::SlowDisk { min_ms, max_ms } => is_span(*min_ms, *max_ms),
+            Trouble::DiskFull => true,
         }
     }
 
-    fn api(&self) -> ApiKey {
+    /// `None`: it is about no API's requests.
+    fn api(&self) -> Option<ApiKey> {
         match self {
             Trouble::RequestError { api, .. }
             | Trouble::SlowAnswer { api, .. }
-            | Trouble::NoAnswer { api, .. } => *api,
+            | Trouble::NoAnswer { api, .. }
+            | Trouble::DelayedRequest { api, .. }
+            | Trouble::RepeatedRequest { api, .. } => Some(*api),
+            Trouble::SlowDisk { .. } | Trouble::DiskFull => None,
         }
     }
 
@@ -74,9 +99,16 @@ impl Trouble {
         match self {
             Trouble::RequestError { odds_ppm, .. }
             | Trouble::SlowAnswer { odds_ppm, .. }
-            | Trouble::NoAnswer { odds_ppm, .. } => *odds_ppm,
+            | Trouble::NoAnswer { odds_ppm, .. }
+            | Trouble::DelayedRequest { odds_ppm, .. }
+            | Trouble::RepeatedRequest { odds_ppm, .. } => *odds_ppm,
+            Trouble::SlowDisk { .. } | Trouble::DiskFull => MILLION,
         }
     }
+}
+
+fn is_span(min_ms: u64, max_ms: u64) -> bool {
+    min_ms <= max_ms && i64::try_from(max_ms).is_ok()
 }
 
 struct Active {
@@ -89,6 +121,11 @@ impl Active {
     fn hits(&mut self) -> bool {
         (self.draw)(u64::from(MILLION)) < u64::from(self.trouble.odds_ppm())
     }
+
+    /// A time between both, both included.
+    fn draw_ms(&mut self, min_ms: u64, max_ms: u64) -> i64 {
+        i64::try_from(min_ms + (self.draw)(max_ms - min_ms + 1)).unwrap_or(i64::MAX)
+    }
 }
 
 /// Instead of carrying a request out.
@@ -97,7 +134,7 @@ pub(crate) enum Refusal {
     Silence,
 }
 
-/// The troubles of one broker, and the answers that they hold back. They outlive the broker's process.
+/// The troubles of one broker, and what they hold back. They outlive the broker's process.
 #[derive(Default)]
 pub(crate) struct Troubles {
     active: Vec<Active>,
@@ -105,6 +142,7 @@ pub(crate) struct Troubles {
     met: BTreeMap<u32, u64>,
     held: BTreeMap<(TimestampMs, u64), Output>,
     next_held: u64,
+    pub requests: HeldRequests,
 }
 
 impl Troubles {
@@ -135,7 +173,7 @@ impl Troubles {
                 Trouble::NoAnswer { moment: Moment::Before, .. } => None,
                 _ => continue,
             };
-            if active.trouble.api() != api || !active.hits() {
+            if active.trouble.api() != Some(api) || !active.hits() {
                 continue;
             }
             *self.met.entry(active.id).or_default() += 1;
@@ -159,37 +197,39 @@ impl Troubles {
     fn judge_one(&mut self, now: TimestampMs, mut output: Output) -> Option<Output> {
         let Output::Respond { response, .. } = &mut output else { return Some(output) };
         let api = response.api();
-        let mut held_ms = 0;
+        let mut held_ms: i64 = 0;
         for active in &mut self.active {
             let applies = match &active.trouble {
                 Trouble::RequestError { moment, .. } | Trouble::NoAnswer { moment, .. } => {
                     *moment == Moment::After
                 }
                 Trouble::SlowAnswer { .. } => true,
+                _ => false,
             };
-            if !applies || active.trouble.api() != api || !active.hits() {
+            if !applies || active.trouble.api() != Some(api) || !active.hits() {
                 continue;
             }
             *self.met.entry(active.id).or_default() += 1;
             match active.trouble {
                 Trouble::RequestError { error, .. } => answers::spoil(response, error),
                 Trouble::SlowAnswer { min_ms, max_ms, .. } => {
-                    held_ms += min_ms + (active.draw)(max_ms - min_ms + 1);
+                    held_ms = held_ms.saturating_add(active.draw_ms(min_ms, max_ms));
                 }
-                Trouble::NoAnswer { .. } => return None,
+                _ => return None,
             }
         }
         if held_ms == 0 {
             return Some(output);
         }
-        let due = now.saturating_add(i64::try_from(held_ms).unwrap_or(i64::MAX));
+        let due = now.saturating_add(held_ms);
         self.held.insert((due, self.next_held), output);
         self.next_held += 1;
         None
     }
 
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        self.held.first_key_value().map(|((due, _), _)| *due)
+        let answer = self.held.first_key_value().map(|((due, _), _)| *due);
+        answer.into_iter().chain(self.requests.next_deadline()).min()
     }
 
     /// Answers whose time has come.
@@ -203,10 +243,12 @@ impl Troubles {
 
     pub fn drop_connection(&mut self, gone: ConnectionId) {
         self.held.retain(|_, output| !matches!(output, Output::Respond { conn, .. } if *conn == gone));
+        self.requests.drop_connection(gone);
     }
 
     /// The process dies, and with it what it was about to send.
     pub fn crash(&mut self) {
         self.held.clear();
+        self.requests = HeldRequests::default();
     }
 }

@@ -1,10 +1,13 @@
 //! A, I: three replicas, their leader, and what becomes of records when leaders change.
 
 use kafka::client::Link;
-use kafka::{Output, Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec};
+use kafka::{
+    Output, Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec, Trouble,
+};
 use kafka_protocol::messages::{FetchResponse, ProduceResponse};
 
 use crate::bench::{TOPIC, fetch_request, plain, produce_request};
+use crate::troubles::counting;
 use crate::world::World;
 
 fn at() -> TopicPartition {
@@ -202,4 +205,23 @@ fn i73_a_leader_of_an_empty_epoch_follows_the_next_without_asking_for_ever() {
     world.run_for(60_000);
     let asked = world.state.borrow().fetches_among_brokers - asked;
     assert!(asked < 1_000, "six fetches in half a second, not {asked} in a minute");
+}
+
+#[test]
+fn i71_a_follower_with_a_slow_disk_has_a_record_when_it_has_written_it() {
+    let mut world = world();
+    let leader = leader(&world);
+    let [slow, _] = other_than(leader);
+    let end = |world: &World| world.state.borrow().brokers[&slow].replica_end(&at());
+    let trouble = Trouble::SlowDisk { min_ms: 2_000, max_ms: 2_000 };
+    let begin = |world: &World| {
+        let mut state = world.state.borrow_mut();
+        state.brokers.get_mut(&slow).expect("a broker").begin_trouble(0, trouble.clone(), counting());
+    };
+    begin(&world);
+    assert_eq!(produce(&mut world, leader, 1, "a"), Some(Ok(0)));
+    world.run_for(1_500);
+    assert_eq!(end(&world), Some(0), "not written yet");
+    world.run_for(1_000);
+    assert_eq!(end(&world), Some(1));
 }

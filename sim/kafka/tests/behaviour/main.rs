@@ -34,3 +34,4 @@ mod h_retention;
 mod i_replication;
 mod seams;
 mod troubles;
+mod troubles_requests;
