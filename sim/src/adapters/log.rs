@@ -7,8 +7,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use host::ports::{Log, LogConsumer, LogEvent, LogProducer, LogRecord, OutRecord, SendError};
 use kafka::client::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, Link as KafkaLink, LinkError,
-    Producer, ProducerConfig, ProducerRecord,
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, IsolationLevel,
+    Link as KafkaLink, LinkError, Producer, ProducerConfig, ProducerRecord,
 };
 use kafka::partitioner::partition_for;
 use kafka::{Request, Response, TopicPartition, topic_name};
@@ -61,13 +61,21 @@ pub struct SimLog {
     link: Rc<BrokerLink>,
     client_id: String,
     settings: KafkaClientSettings,
+    /// Of members and readers of the log with transactions.
+    isolation_level: IsolationLevel,
 }
 
 impl SimLog {
     pub fn new(node: Node, brokers: Rc<Vec<NodeIndex>>, settings: KafkaClientSettings) -> Self {
         let client_id = node.name.to_string();
         let peers = Peers::new(node.clone());
-        Self { link: Rc::new(BrokerLink { node, peers, brokers }), client_id, settings }
+        let link = Rc::new(BrokerLink { node, peers, brokers });
+        Self { link, client_id, settings, isolation_level: IsolationLevel::ReadCommitted }
+    }
+
+    /// `isolation.level`: only a client that is set up wrongly has another than `read_committed`.
+    pub fn with_isolation_level(self, isolation_level: IsolationLevel) -> Self {
+        Self { isolation_level, ..self }
     }
 
     fn bootstrap_servers(&self) -> Vec<i32> {

@@ -98,3 +98,58 @@ impl Mailbox {
         has_room && self.is_paused.replace(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn records(offsets: std::ops::Range<i64>) -> Vec<LogRecord> {
+        let record = |offset| LogRecord {
+            offset,
+            timestamp_ms: 0,
+            key: None,
+            value: Bytes::new(),
+            headers: Vec::new(),
+        };
+        offsets.map(record).collect()
+    }
+
+    fn offsets(taken: Option<Option<Vec<LogRecord>>>) -> Vec<i64> {
+        let taken = taken.flatten().unwrap_or_default();
+        taken.into_iter().map(|record| record.offset).collect()
+    }
+
+    #[test]
+    fn nothing_is_taken_in_before_it_is_asked_for() {
+        let mailbox = Mailbox::new(10, Rc::default());
+        assert!(!mailbox.put(records(0..20)));
+        mailbox.feed_from(5);
+        assert_eq!((mailbox.take_wish(), mailbox.take_wish()), (Some(5), None));
+        mailbox.put(records(5..7));
+        assert_eq!(offsets(mailbox.take(10).now_or_never()), [5, 6]);
+        assert!(mailbox.take(10).now_or_never().is_none(), "it waits for more");
+    }
+
+    #[test]
+    fn a_full_mailbox_says_so_once_and_takes_more_when_it_is_half_empty() {
+        let mailbox = Mailbox::new(4, Rc::default());
+        mailbox.feed_from(0);
+        mailbox.take_wish();
+        assert_eq!([0..3, 3..5, 5..6].map(|range| mailbox.put(records(range))), [false, true, false]);
+        assert_eq!(offsets(mailbox.take(3).now_or_never()), [0, 1, 2]);
+        assert!(!mailbox.takes_more(), "three are left");
+        assert_eq!(offsets(mailbox.take(1).now_or_never()), [3]);
+        assert_eq!([mailbox.takes_more(), mailbox.takes_more()], [true, false]);
+    }
+
+    #[test]
+    fn an_owner_that_is_to_stop_takes_nothing_more() {
+        let mailbox = Mailbox::new(4, Rc::default());
+        mailbox.feed_from(0);
+        mailbox.take_wish();
+        mailbox.put(records(0..2));
+        mailbox.stop.set();
+        assert!(matches!(mailbox.take(1).now_or_never(), Some(None)));
+    }
+}

@@ -9,7 +9,7 @@ use host::ports::transactional_log::{
 };
 use kafka::client::{
     AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerGroupMetadata, Error,
-    IsolationLevel, Producer, ProducerConfig, ProducerRecord, Reader, ReaderError,
+    Producer, ProducerConfig, ProducerRecord, Reader, ReaderError,
 };
 use kafka::{ResponseError, TopicPartition, topic_name};
 
@@ -24,7 +24,7 @@ const READER_WAIT_MS: i32 = 500;
 impl SimLog {
     fn consumer_config(&self, group: &str, topics: Vec<String>) -> ConsumerConfig {
         let mut config = ConsumerConfig::new(self.bootstrap_servers(), group, self.client_id.clone(), topics);
-        config.isolation_level = IsolationLevel::ReadCommitted;
+        config.isolation_level = self.isolation_level;
         config.auto_offset_reset = AutoOffsetReset::None;
         config.begin_at_committed = false;
         config
