@@ -47,6 +47,7 @@ impl Coordinator {
         let mut removals = Vec::new();
         for group in self.groups.values_mut().filter(|group| group.partition == partition) {
             let (offsets, entirely) = group.expired(&self.settings, clock);
+            let entirely = entirely && !self.writes.is_committing(&group.id);
             if entirely {
                 group.state = State::Dead;
             }

@@ -143,6 +143,14 @@ impl Writes {
         latest.find(|(_, write)| write.partition == partition && !write.stalled).map(|(ticket, _)| *ticket)
     }
 
+    /// Offsets of the group are on their way into the log.
+    pub fn is_committing(&self, group: &GroupId) -> bool {
+        let writes = self.in_flight.values();
+        writes
+            .map(|write| &write.then)
+            .any(|then| matches!(then, Then::Committed(commit) if commit.group == *group))
+    }
+
     pub fn is_under_way(&self, ticket: u64) -> bool {
         self.in_flight.get(&ticket).is_some_and(|write| !write.stalled)
     }

@@ -127,7 +127,7 @@ pub fn applications<'a>(
     records.iter().filter(move |record| {
         let begins =
             |(producer, first): &(i64, i64)| *producer == record.producer_id && *first <= record.offset;
-        if record.transactional && !record.control && waiting.iter().any(begins) {
+        if record.transactional && waiting.iter().any(begins) {
             waiting.retain(|one| !begins(one));
             open.push(record.producer_id);
         }

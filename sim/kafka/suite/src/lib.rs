@@ -24,3 +24,10 @@ pub use kind::Kind;
 pub use list::{Behaviour, all};
 pub use stage::Stage;
 pub use table::table;
+
+/// Raw requests in short words, for tests that are more than a behaviour.
+pub mod raw {
+    pub use crate::batch::{Batch, applications, batch, value};
+    pub use crate::topic::{EARLIEST, Fetched, Isolation, LATEST, Produced, Topic};
+    pub use crate::transaction::{Member, Transactional};
+}

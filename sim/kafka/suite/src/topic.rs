@@ -2,6 +2,7 @@
 
 use kafka::client::LinkError;
 use kafka::{ResponseError, TopicPartition, topic_name};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -9,8 +10,8 @@ use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, Met
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
-    ProduceRequest, ProduceResponse,
+    BrokerId, DeleteRecordsRequest, DeleteRecordsResponse, FetchRequest, FetchResponse, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use kafka_protocol::records::Record;
 
@@ -324,6 +325,18 @@ impl Topic {
                 self.offset_at(leader, partition, timestamp, isolation).await.ok()
             })
             .await
+    }
+
+    /// `DeleteRecords`: the log's start afterwards.
+    pub async fn delete_before(&self, partition: i32, offset: i64) -> Result<i64, ResponseError> {
+        let asked = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(offset);
+        let asked =
+            DeleteRecordsTopic::default().with_name(topic_name(&self.name)).with_partitions(vec![asked]);
+        let request = DeleteRecordsRequest::default().with_topics(vec![asked]).with_timeout_ms(10_000);
+        let leader = self.leader(partition).await;
+        let answer: DeleteRecordsResponse = self.stage.ask(leader, request).await;
+        let found = &answer.topics[0].partitions[0];
+        check(found.error_code).map(|()| found.low_watermark)
     }
 
     pub async fn offset_at(

@@ -1,17 +1,15 @@
 //! What becomes of old records: retention, DeleteRecords, compaction.
 
 use bytes::Bytes;
-use kafka::{ResponseError, topic_name};
-use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use kafka::ResponseError;
 use kafka_protocol::records::Record;
 
 use crate::batch::{batch, keyed};
 use crate::clients::Polled;
 use crate::list::behaviours;
-use crate::stage::{Stage, check};
+use crate::stage::Stage;
 use crate::topic::Isolation::ReadUncommitted;
-use crate::topic::{EARLIEST, LATEST, Topic};
+use crate::topic::{EARLIEST, LATEST};
 use crate::transaction::Member;
 
 behaviours! {
@@ -43,32 +41,21 @@ async fn h67_retention_goes_by_the_records_time(stage: Stage) {
     assert_eq!(fresh.offset(0, EARLIEST, ReadUncommitted).await.0, 0);
 }
 
-async fn delete_before(topic: &Topic, offset: i64) -> Result<i64, ResponseError> {
-    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
-    let asked =
-        DeleteRecordsTopic::default().with_name(topic_name(&topic.name)).with_partitions(vec![partition]);
-    let request = DeleteRecordsRequest::default().with_topics(vec![asked]).with_timeout_ms(10_000);
-    let leader = topic.leader(0).await;
-    let answer: DeleteRecordsResponse = topic.stage.ask(leader, request).await;
-    let found = &answer.topics[0].partitions[0];
-    check(found.error_code).map(|()| found.low_watermark)
-}
-
 async fn h68_deletion_moves_the_start(stage: Stage) {
     let topic = stage.topic("t", 1, &[]).await;
     for _ in 0..5 {
         topic.produce(0, -1, batch(&["v"])).await.expect("appended");
     }
-    assert_eq!(delete_before(&topic, 3).await, Ok(3));
+    assert_eq!(topic.delete_before(0, 3).await, Ok(3));
     assert_eq!(topic.offset(0, EARLIEST, ReadUncommitted).await.0, 3);
     let behind = topic.fetch(0, 2, ReadUncommitted).await;
     assert_eq!(behind.error, Some(ResponseError::OffsetOutOfRange));
     let offsets: Vec<i64> = topic.read(0, ReadUncommitted).await.iter().map(|record| record.offset).collect();
     assert_eq!(offsets, [3, 4]);
-    assert_eq!(delete_before(&topic, 9).await, Err(ResponseError::OffsetOutOfRange), "beyond the end");
+    assert_eq!(topic.delete_before(0, 9).await, Err(ResponseError::OffsetOutOfRange), "beyond the end");
     let beyond = topic.fetch(0, 6, ReadUncommitted).await;
     assert_eq!(beyond.error, Some(ResponseError::OffsetOutOfRange));
-    assert_eq!(delete_before(&topic, -1).await, Ok(5), "-1 is the high watermark");
+    assert_eq!(topic.delete_before(0, -1).await, Ok(5), "-1 is the high watermark");
 }
 
 async fn h68_a_consumer_below_the_start_is_reset(stage: Stage) {
@@ -76,7 +63,7 @@ async fn h68_a_consumer_below_the_start_is_reset(stage: Stage) {
     for _ in 0..5 {
         topic.produce(0, -1, batch(&["v"])).await.expect("appended");
     }
-    delete_before(&topic, 3).await.expect("deleted");
+    topic.delete_before(0, 3).await.expect("deleted");
     let consumer = stage.consumer("g", &[("auto.offset.reset", "earliest")]);
     stage.commit(&Member::of(stage.name("g")), &topic, 0, 1).await;
     consumer.subscribe(&[&topic.name]).expect("a topic");
