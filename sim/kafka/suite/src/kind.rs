@@ -18,15 +18,9 @@ impl Kind {
 
     /// Why a behaviour cannot be shown on this cluster. Everything else is run there, and has to pass.
     pub fn lacks(self, behaviour: &Behaviour) -> Option<&'static str> {
-        let of_power = POWERS
-            .iter()
-            .find(|(kind, power, _)| *kind == self && behaviour.needs.contains(power))
-            .map(|(.., why)| *why);
-        let by_name = NAMES
-            .iter()
-            .find(|(kind, name, _)| *kind == self && behaviour.name == *name)
-            .map(|(.., why)| *why);
-        of_power.or(by_name)
+        let of_power =
+            POWERS.iter().find(|(kind, power, _)| *kind == self && behaviour.needs.contains(power));
+        of_power.map(|(.., why)| *why)
     }
 }
 
@@ -36,22 +30,3 @@ const POWERS: &[(Kind, Power, &str)] = &[(
     Power::PowerOff,
     "(c): a process that is killed loses nothing, since the kernel keeps what was written",
 )];
-
-/// What is beyond one behaviour there.
-const NAMES: &[(Kind, &str, &str)] =
-    &[(Kind::Simulated, "h69_compaction_keeps_the_last_of_each_key", LATER_COMPACTION)];
-
-const LATER_COMPACTION: &str = "(a), (b): logs are not compacted yet";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::list::all;
-
-    #[test]
-    fn every_reason_is_of_a_behaviour() {
-        for (_, name, why) in NAMES {
-            assert!(all().iter().any(|behaviour| behaviour.name == *name), "{name}: {why}");
-        }
-    }
-}
