@@ -109,7 +109,12 @@ impl Log {
         bytes: Bytes,
     ) -> bool {
         if header.base_offset < self.end_offset {
-            return false;
+            let is_empty = self.start_offset == self.end_offset;
+            if !is_empty || header.last_offset() < self.end_offset {
+                return false;
+            }
+            // The log starts within a batch, since records before were deleted, and the leader sends batches whole.
+            self.start_over_at(header.base_offset);
         }
         self.epochs.assign(header.leader_epoch, header.base_offset);
         let (base_offset, last_offset) = (header.base_offset, header.last_offset());

@@ -4,7 +4,8 @@ use kafka::client::Link;
 use kafka::{
     Output, Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec, Trouble,
 };
-use kafka_protocol::messages::{FetchResponse, ProduceResponse};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::{DeleteRecordsRequest, FetchResponse, ProduceResponse};
 
 use crate::bench::{TOPIC, fetch_request, plain, produce_request};
 use crate::troubles::counting;
@@ -34,6 +35,13 @@ fn produce(world: &mut World, broker: i32, acks: i16, value: &str) -> Option<Res
     let response = ProduceResponse::try_from(ask(world, broker, request)?).expect("in kind");
     let partition = &response.responses[0].partition_responses[0];
     Some(ResponseError::try_from_code(partition.error_code).map_or(Ok(partition.base_offset), Err))
+}
+
+fn delete_before(world: &mut World, broker: i32, offset: i64) {
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
+    let topic = DeleteRecordsTopic::default().with_name(at().topic).with_partitions(vec![partition]);
+    let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+    ask(world, broker, request).expect("an answer");
 }
 
 fn high_watermark(world: &mut World, broker: i32) -> i64 {
@@ -224,4 +232,25 @@ fn i71_a_follower_with_a_slow_disk_has_a_record_when_it_has_written_it() {
     assert_eq!(end(&world), Some(0), "not written yet");
     world.run_for(1_000);
     assert_eq!(end(&world), Some(1));
+}
+
+#[test]
+fn h68_a_follower_comes_back_when_the_log_starts_within_a_batch() {
+    let mut world = world();
+    let leader = leader(&world);
+    let [away, _] = other_than(leader);
+    world.state.borrow_mut().crash(away);
+    world.run_for(15_000);
+    ask(&mut world, leader, produce_request(-1, 0, plain(&["a", "b", "c"]))).expect("an answer");
+    delete_before(&mut world, leader, 1);
+    world.state.borrow_mut().restart(away);
+    world.run_for(30_000);
+    assert_eq!(isr(&world).len(), 3, "the leader sends the batch whole");
+    world.state.borrow_mut().crash(leader);
+    world.run_for(15_000);
+    let request = fetch_request(&[(0, 0)], 0, 1_000);
+    let next = self::leader(&world);
+    let response = FetchResponse::try_from(ask(&mut world, next, request).expect("an answer"));
+    let error = response.expect("in kind").responses[0].partitions[0].error_code;
+    assert_eq!(error, ResponseError::OffsetOutOfRange.code(), "what was deleted stays so");
 }
