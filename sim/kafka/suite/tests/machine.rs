@@ -29,6 +29,8 @@ use crate::cluster::SimCluster;
 
 const PARTITIONS: i32 = 2;
 const PRODUCERS: usize = 2;
+/// No transaction takes so long.
+const TIMEOUT_MS: i32 = 900_000;
 /// A transactional id that is not used for 45 s is forgotten, and a broker takes 5 s to be missed.
 const DEATHS_MAX: usize = 3;
 /// After it everybody knows who leads instead.
@@ -135,12 +137,19 @@ impl Log {
     }
 }
 
+/// What a producer has written to a partition in its epoch.
+#[derive(Default)]
+struct Written {
+    next_sequence: i32,
+    last_offset: i64,
+}
+
 /// Cluster and specification side by side.
 struct Machine {
     stage: Stage,
     topic: Topic,
     producers: Vec<Transactional>,
-    sequences: BTreeMap<(usize, i32), i32>,
+    written: BTreeMap<(usize, i32), Written>,
     logs: BTreeMap<i32, Log>,
     offsets: BTreeMap<i32, i64>,
     last_value: u64,
@@ -153,11 +162,11 @@ impl Machine {
         let topic = stage.topic("t", PARTITIONS, &[]).await;
         let mut producers = Vec::new();
         for producer in 0..PRODUCERS {
-            producers.push(stage.transactional(&format!("p{producer}"), 900_000).await);
+            producers.push(stage.transactional(&format!("p{producer}"), TIMEOUT_MS).await);
         }
         let logs = (0..PARTITIONS).map(|partition| (partition, Log::default())).collect();
-        let (sequences, offsets) = (BTreeMap::new(), BTreeMap::new());
-        Machine { stage, topic, producers, sequences, logs, offsets, last_value: 0, down: None, deaths: 0 }
+        let (written, offsets) = (BTreeMap::new(), BTreeMap::new());
+        Machine { stage, topic, producers, written, logs, offsets, last_value: 0, down: None, deaths: 0 }
     }
 
     fn log(&mut self, partition: i32) -> &mut Log {
@@ -178,16 +187,7 @@ impl Machine {
                 assert_eq!(offset, Ok(self.log(partition).end()));
                 self.log(partition).slots.extend(values.into_iter().map(|value| (value, Mark::Committed)));
             }
-            Deed::Write { producer, partition } => {
-                let value = self.next_value();
-                let sequence = self.sequences.entry((producer, partition)).or_default();
-                *sequence += 1;
-                let sequence = *sequence - 1;
-                let offset =
-                    self.producers[producer].write(&self.topic, partition, sequence, &[&value]).await;
-                assert_eq!(offset, self.log(partition).end());
-                self.log(partition).slots.push((value, Mark::Open { producer }));
-            }
+            Deed::Write { producer, partition } => self.write(producer, partition).await,
             Deed::End { producer, commit } => self.end(producer, commit).await,
             Deed::Delete { partition, count } => {
                 let before =
@@ -204,6 +204,36 @@ impl Machine {
             Deed::Kill { broker } => self.kill(broker).await,
             Deed::Start => self.start().await,
         }
+    }
+
+    async fn write(&mut self, producer: usize, partition: i32) {
+        let start = self.log(partition).start;
+        let is_forgotten =
+            self.written.get(&(producer, partition)).is_some_and(|written| written.last_offset < start);
+        if is_forgotten && self.is_open(producer) {
+            return;
+        }
+        if is_forgotten {
+            self.begin_anew(producer).await;
+        }
+        let value = self.next_value();
+        let written = self.written.entry((producer, partition)).or_default();
+        let sequence = written.next_sequence;
+        let offset = self.producers[producer].write(&self.topic, partition, sequence, &[&value]).await;
+        *written = Written { next_sequence: sequence + 1, last_offset: offset };
+        assert_eq!(offset, self.log(partition).end());
+        self.log(partition).slots.push((value, Mark::Open { producer }));
+    }
+
+    /// A replica that has only a marker of a producer's epoch wants its sequence 0. So a producer whose records were
+    /// deleted takes a new epoch.
+    async fn begin_anew(&mut self, producer: usize) {
+        self.producers[producer] = self.stage.transactional(&format!("p{producer}"), TIMEOUT_MS).await;
+        self.written.retain(|(other, _), _| *other != producer);
+    }
+
+    fn is_open(&self, producer: usize) -> bool {
+        self.logs.values().any(|log| log.touched_by(producer))
     }
 
     async fn kill(&mut self, broker: i32) {
@@ -226,7 +256,7 @@ impl Machine {
 
     /// Without a record there is nothing to end.
     async fn end(&mut self, producer: usize, commit: bool) {
-        if !self.logs.values().any(|log| log.touched_by(producer)) {
+        if !self.is_open(producer) {
             return;
         }
         self.producers[producer].end(commit).await;
