@@ -39,7 +39,7 @@ pub(crate) struct Leading {
     /// Asked of the controller, and not answered yet.
     pub wanted_isr: Option<Vec<i32>>,
     pub followers: BTreeMap<i32, FollowerState>,
-    /// Facts about what can be read were told up to here.
+    /// Facts about what can be read were told up to here; of the groups' topic, markers.
     pub told: i64,
 }
 

@@ -1,11 +1,11 @@
-//! Facts about what can be read.
+//! What has come below the high watermark: facts about what can be read, and ends of transactions that a coordinator hears of.
 
 use std::collections::BTreeSet;
 
 use super::leading::marker_of;
-use super::state_topics::Outcome;
+use super::state_topics::{CoordinatorOf, Outcome};
 use super::{Broker, Output};
-use crate::cluster::{CONSUMER_OFFSETS, TRANSACTION_STATE, TopicPartition};
+use crate::cluster::TopicPartition;
 use crate::records::BatchHeader;
 use crate::replica::Role;
 
@@ -13,10 +13,8 @@ impl Broker {
     /// Tells what `read_committed` readers may read since the last time: no markers, nothing that was aborted. The
     /// coordinators' own topics are nobody's business.
     pub(super) fn tell_visible(&mut self, at: &TopicPartition, outputs: &mut Vec<Output>) {
-        match at.topic.as_str() {
-            CONSUMER_OFFSETS => return self.note_markers(at),
-            TRANSACTION_STATE => return,
-            _ => {}
+        if CoordinatorOf::of_topic(&at.topic).is_some() {
+            return;
         }
         let Ok((_, replica)) = self.led_mut(&at.topic, at.partition) else { return };
         let stable = replica.last_stable_offset();
@@ -55,23 +53,26 @@ impl Broker {
         }
     }
 
-    /// The group coordinator hears of transactions that have ended in its topic.
-    fn note_markers(&mut self, at: &TopicPartition) {
-        let Ok((_, replica)) = self.led_mut(&at.topic, at.partition) else { return };
+    /// Transactions that have ended in a partition of the group coordinator, which has not heard of it: the markers between
+    /// what it was told, or has read for itself, and the high watermark, with their offsets.
+    pub(super) fn passed_markers(&mut self, at: &TopicPartition) -> Vec<(i64, Outcome)> {
+        let Ok((_, replica)) = self.led_mut(&at.topic, at.partition) else { return Vec::new() };
         let high_watermark = replica.high_watermark;
-        let Role::Leader(leading) = &mut replica.role else { return };
-        let told = std::mem::replace(&mut leading.told, high_watermark);
+        let Role::Leader(leading) = &mut replica.role else { return Vec::new() };
+        let told = leading.told;
+        leading.told = told.max(high_watermark);
         let mut markers = Vec::new();
         for batch in replica.log.batches_from(told).take_while(|batch| batch.last_offset < high_watermark) {
             let header = BatchHeader::read(&batch.bytes).expect("stored batches were validated");
             let Some(marker) = marker_of(&header, &batch.bytes) else { continue };
-            markers.push(Outcome::Marker {
+            let outcome = Outcome::Marker {
                 partition: at.partition,
                 producer_id: header.producer_id,
                 producer_epoch: header.producer_epoch,
                 commit: marker.commit,
-            });
+            };
+            markers.push((batch.base_offset, outcome));
         }
-        markers.into_iter().for_each(|marker| self.state_topics.push(marker));
+        markers
     }
 }

@@ -104,10 +104,31 @@ impl Broker {
             true => Ok(()),
             false => Err(ResponseError::NotEnoughReplicasAfterAppend),
         };
-        for wait in self.waits.reached(at, high_watermark, outcome) {
+        self.conclude_reached(at, outcome, outputs);
+        self.wake(at, Moved::Visible, outputs);
+    }
+
+    /// Whoever waited for what is below the high watermark now. A coordinator hears of its writes and of markers in the order in
+    /// which they are in the log: an offset that is told of after the marker that ends it would wait for ever.
+    fn conclude_reached(
+        &mut self,
+        at: &TopicPartition,
+        outcome: Result<(), ResponseError>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let is_of_groups = CoordinatorOf::of_topic(&at.topic) == Some(CoordinatorOf::Groups);
+        let markers = if is_of_groups { self.passed_markers(at) } else { Vec::new() };
+        let mut markers = markers.into_iter().peekable();
+        let Ok((_, replica)) = self.led(&at.topic, at.partition) else { return };
+        for wait in self.waits.reached(at, replica.high_watermark, outcome) {
+            if let (Then::Written { .. }, Some(append)) = (&wait.then, wait.appends.first()) {
+                while let Some((_, marker)) = markers.next_if(|(offset, _)| *offset < append.required) {
+                    self.state_topics.push(marker);
+                }
+            }
             self.conclude(wait, outputs);
         }
-        self.wake(at, Moved::Visible, outputs);
+        markers.for_each(|(_, marker)| self.state_topics.push(marker));
     }
 
     /// A partition is led elsewhere now, or in another epoch.
@@ -125,11 +146,7 @@ impl Broker {
     pub(super) fn conclude(&mut self, wait: Wait<Then>, outputs: &mut Vec<Output>) {
         match wait.then {
             Then::Produced(reply) => outputs.push(reply.respond(&wait.appends)),
-            Then::Marked(reply) => {
-                let (answer, decided) = reply.conclude(&wait.appends);
-                decided.into_iter().for_each(|outcome| self.state_topics.push(outcome));
-                outputs.push(answer);
-            }
+            Then::Marked(reply) => outputs.push(reply.conclude(&wait.appends)),
             Then::Written { of, ticket } => {
                 let append = wait.appends.first().expect("a coordinator waits for one append");
                 let outcome = match append.outcome.expect("a wait that has ended") {

@@ -21,6 +21,7 @@ use crate::protocol::{Request, Response};
 use crate::records::{
     BatchHeader, BatchProducer, Record, RecordView, decode_batch, encode_batch, encode_transactional_batch,
 };
+use crate::replica::Role;
 
 /// The connection of a broker to itself.
 const OWN: ConnectionId = ConnectionId(u64::MAX - 1);
@@ -33,7 +34,7 @@ pub(super) enum CoordinatorOf {
 }
 
 impl CoordinatorOf {
-    fn of_topic(topic: &TopicName) -> Option<CoordinatorOf> {
+    pub fn of_topic(topic: &TopicName) -> Option<CoordinatorOf> {
         match topic.as_str() {
             CONSUMER_OFFSETS => Some(CoordinatorOf::Groups),
             TRANSACTION_STATE => Some(CoordinatorOf::Transactions),
@@ -315,6 +316,7 @@ impl Broker {
                     for (header, records) in self.batches_of(&at) {
                         self.coordinator.replay(partition, &header, records);
                     }
+                    self.markers_are_read(&at);
                     let mut todo = Todo::default();
                     self.coordinator.loaded(now, partition, &mut todo);
                     self.do_todo(now, CoordinatorOf::Groups, todo, outputs);
@@ -330,6 +332,16 @@ impl Broker {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// The group coordinator has read all markers that are in the log. To tell it again of one, when the high watermark passes
+    /// it, would end the transaction that its producer has begun since.
+    fn markers_are_read(&mut self, at: &TopicPartition) {
+        let Ok((_, replica)) = self.led_mut(&at.topic, at.partition) else { return };
+        let end = replica.log.end_offset();
+        if let Role::Leader(leading) = &mut replica.role {
+            leading.told = end;
         }
     }
 

@@ -14,7 +14,7 @@ use kafka_protocol::messages::write_txn_markers_response::{
 };
 
 use super::produce::Then;
-use super::state_topics::{CoordinatorOf, Outcome};
+use super::state_topics::CoordinatorOf;
 use super::waits::Awaited;
 use super::{Broker, ConnectionId, Output, ReplyTo};
 use crate::cluster::{CONSUMER_OFFSETS, TRANSACTION_STATE, TimestampMs, TopicPartition, topic_name};
@@ -38,7 +38,6 @@ struct Place {
 pub(super) struct MarkersReply {
     pub reply: ReplyTo,
     response: WriteTxnMarkersResponse,
-    markers: Vec<WritableTxnMarker>,
     /// Of each append that is waited for.
     places: Vec<Place>,
 }
@@ -48,24 +47,15 @@ impl MarkersReply {
         self.reply.conn == conn
     }
 
-    /// The answer, with what came of the appends, and the transactions of which offsets are decided.
-    pub fn conclude(mut self, appends: &[Awaited]) -> (Output, Vec<Outcome>) {
-        let mut decided = Vec::new();
+    /// The answer, with what came of the appends.
+    pub fn conclude(mut self, appends: &[Awaited]) -> Output {
         for (place, append) in self.places.iter().zip(appends) {
             if let Some(Err(error)) = append.outcome {
                 let topic = &mut self.response.markers[place.marker].topics[place.topic];
                 topic.partitions[place.partition].error_code = error.code();
-            } else if append.at.topic.as_str() == CONSUMER_OFFSETS {
-                let marker = &self.markers[place.marker];
-                decided.push(Outcome::Marker {
-                    partition: append.at.partition,
-                    producer_id: marker.producer_id.0,
-                    producer_epoch: marker.producer_epoch,
-                    commit: marker.transaction_result,
-                });
             }
         }
-        (self.reply.respond(self.response), decided)
+        self.reply.respond(self.response)
     }
 }
 
@@ -180,7 +170,7 @@ impl Broker {
             return outputs.push(reply.respond(response));
         }
         let grown: Vec<TopicPartition> = awaited.iter().map(|append| append.at.clone()).collect();
-        let then = Then::Marked(MarkersReply { reply, response, markers: request.markers, places });
+        let then = Then::Marked(MarkersReply { reply, response, places });
         self.waits.add(Some(now + REQUEST_TIMEOUT_MS), awaited, then);
         for at in grown {
             self.log_grew(now, &at, outputs);

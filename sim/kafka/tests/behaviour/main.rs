@@ -23,6 +23,7 @@ mod d_fencing;
 mod e_administration;
 mod e_coordinators;
 mod e_groups;
+mod e_markers;
 mod e_offsets;
 mod e_static_members;
 mod e_transactions;
