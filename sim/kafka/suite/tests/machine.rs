@@ -25,7 +25,7 @@ use kafka_suite::raw::{EARLIEST, LATEST, Member, Topic, Transactional, applicati
 use kafka_suite::{BROKERS, Stage};
 use proptest::prelude::*;
 
-use crate::cluster::SimCluster;
+use crate::cluster::{Peculiar, SimCluster};
 
 const PARTITIONS: i32 = 2;
 const PRODUCERS: usize = 2;
@@ -297,7 +297,7 @@ proptest! {
 
     #[test]
     fn a_cluster_is_what_its_specification_says(seed in any::<u64>(), deeds in deeds()) {
-        let (world, cluster) = SimCluster::new(seed);
+        let (world, cluster) = SimCluster::new(seed, Peculiar::default());
         let stage = Stage::new(Rc::new(cluster), "machine");
         world.run(async move {
             let mut machine = Machine::new(stage).await;

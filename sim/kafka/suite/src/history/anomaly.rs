@@ -22,6 +22,20 @@ pub enum Anomaly {
     G1c { ops: Vec<usize> },
 }
 
+impl Anomaly {
+    /// In Jepsen's words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Anomaly::LostWrite { .. } => "lost write",
+            Anomaly::AbortedRead { .. } => "aborted read",
+            Anomaly::Duplicate { .. } => "duplicate",
+            Anomaly::InconsistentOffset { .. } => "inconsistent offset",
+            Anomaly::NonMonotonicPoll { .. } => "non-monotonic poll",
+            Anomaly::G1c { .. } => "G1c",
+        }
+    }
+}
+
 /// All anomalies, in order. An empty answer says nothing of a history that saw nothing.
 pub fn check(history: &History) -> Vec<Anomaly> {
     let mut found = Vec::new();

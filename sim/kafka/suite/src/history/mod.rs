@@ -10,7 +10,7 @@ mod workload;
 use std::collections::BTreeMap;
 
 pub use anomaly::{Anomaly, check};
-pub use workload::{Plan, workload};
+pub use workload::{Plan, logs, workload, workload_read_with};
 
 /// What became of an operation, as its process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

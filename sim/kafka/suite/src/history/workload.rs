@@ -10,6 +10,7 @@ use kafka_protocol::records::Record;
 use super::{History, Op, Outcome, Seen, Step};
 use crate::batch::{applications, value};
 use crate::clients::{Consumer, Polled, Producer, ToSend};
+use crate::cluster::Settings;
 use crate::stage::Stage;
 use crate::topic::Isolation::ReadCommitted;
 use crate::topic::Topic;
@@ -40,16 +41,26 @@ struct Process {
 
 /// Runs the plan; the last thing is to read all logs.
 pub async fn workload(stage: &Stage, plan: Plan) -> History {
-    let topic = stage.topic("history", plan.partitions, &[]).await;
-    let processes = join_all((0..plan.processes).map(|number| run(stage, &topic, plan, number))).await;
-    let mut history = History { ops: processes.into_iter().flatten().collect(), logs: BTreeMap::new() };
-    for partition in 0..plan.partitions {
-        history.logs.insert(partition, committed(&topic, partition).await);
-    }
-    history
+    workload_read_with(stage, plan, &[]).await
 }
 
-/// All committed records of a partition.
+/// The same, with consumers that are set otherwise.
+pub async fn workload_read_with(stage: &Stage, plan: Plan, reader: Settings<'_>) -> History {
+    let topic = stage.topic("history", plan.partitions, &[]).await;
+    let processes = (0..plan.processes).map(|number| run(stage, &topic, plan, reader, number));
+    let ops = join_all(processes).await.into_iter().flatten().collect();
+    History { ops, logs: logs(&topic, plan.partitions).await }
+}
+
+/// The committed records of all partitions.
+pub async fn logs(topic: &Topic, partitions: i32) -> BTreeMap<i32, Vec<Seen>> {
+    let mut logs = BTreeMap::new();
+    for partition in 0..partitions {
+        logs.insert(partition, committed(topic, partition).await);
+    }
+    logs
+}
+
 async fn committed(topic: &Topic, partition: i32) -> Vec<Seen> {
     topic.wait_until_stable(partition).await;
     let records = topic.read(partition, ReadCommitted).await;
@@ -62,11 +73,11 @@ fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("{text} was never sent"))
 }
 
-async fn run(stage: &Stage, topic: &Topic, plan: Plan, process: u32) -> Vec<Op> {
+async fn run(stage: &Stage, topic: &Topic, plan: Plan, reader: Settings<'_>, process: u32) -> Vec<Op> {
     let id = stage.name(&format!("process-{process}"));
     let producer = stage.producer(&[("transactional.id", &id)]);
     producer.init_transactions(WAIT_MS).await.expect("a coordinator");
-    let consumer = stage.consumer(&format!("reader-{process}"), &[]);
+    let consumer = stage.consumer(&format!("reader-{process}"), reader);
     consumer.subscribe(&[&topic.name]).expect("a topic");
     let mut process = Process {
         stage: stage.clone(),

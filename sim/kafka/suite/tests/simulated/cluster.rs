@@ -1,5 +1,6 @@
 //! The simulated cluster as the suite sees it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -17,18 +18,29 @@ pub struct SimCluster {
     world: Handle,
     /// Of the suite's own questions, which are never lost.
     link: Rc<SimLink>,
+    java_producers: bool,
+}
+
+/// What is not as with all others.
+#[derive(Default)]
+pub struct Peculiar {
+    pub brokers: Settings<'static>,
+    /// Instead of librdkafka's.
+    pub java_producers: bool,
+    /// Copies of clients' `EndTxn` come late, as after a time-out; they are counted.
+    pub late_end_txn: Option<Rc<Cell<u32>>>,
 }
 
 impl SimCluster {
-    pub fn new(seed: u64) -> (Handle, SimCluster) {
+    pub fn new(seed: u64, peculiar: Peculiar) -> (Handle, SimCluster) {
         let mut config = BrokerConfig::new(BROKERS[0], ClusterSpec::new(BROKERS.to_vec(), Vec::new()));
-        for (name, value) in SETTINGS {
+        for (name, value) in SETTINGS.iter().chain(peculiar.brokers) {
             settings::set(&mut config, name, value);
         }
-        let state = State::new(seed, &config);
+        let state = State::new(seed, &config, peculiar.late_end_txn);
         let world = Handle::new(state);
         let link = world.link(false);
-        (world.clone(), SimCluster { world, link })
+        (world.clone(), SimCluster { world, link, java_producers: peculiar.java_producers })
     }
 }
 
@@ -39,7 +51,7 @@ impl Cluster for SimCluster {
     }
 
     fn producer(&self, settings: Settings<'_>) -> Result<Rc<dyn Producer>, ClientError> {
-        Ok(Rc::new(SimProducer::new(&self.world, settings)?))
+        Ok(Rc::new(SimProducer::new(&self.world, self.java_producers, settings)?))
     }
 
     fn consumer(&self, settings: Settings<'_>) -> Result<Rc<dyn Consumer>, ClientError> {

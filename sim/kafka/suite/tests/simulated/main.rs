@@ -1,8 +1,9 @@
 //! The behaviours of `kafka-suite` on simulated clients and brokers: one test each, under several seeds.
 //!
 //! A seed draws latencies, stalls, lost answers of clients that bear them, and every choice of the clients. A random workload's
-//! history is judged too. `KAFKA_SUITE_SEEDS=100` runs more seeds.
+//! history is judged too, and the histories of set-ups that are wrong on purpose. `KAFKA_SUITE_SEEDS=100` runs more seeds.
 
+mod canaries;
 mod cluster;
 mod consumer;
 mod producer;
@@ -17,7 +18,7 @@ use kafka_suite::history::{Plan, check, workload};
 use kafka_suite::{Kind, Stage};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::cluster::SimCluster;
+use crate::cluster::{Peculiar, SimCluster};
 
 const SEEDS: u64 = 4;
 
@@ -28,7 +29,7 @@ fn seeds() -> u64 {
 
 fn show(run: impl Fn(Stage) -> LocalBoxFuture<'static, ()>) -> Result<(), Failed> {
     for seed in 1..=seeds() {
-        let (world, cluster) = SimCluster::new(seed);
+        let (world, cluster) = SimCluster::new(seed, Peculiar::default());
         let stage = Stage::new(Rc::new(cluster), "suite");
         let future = run(stage);
         let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run(future)));
@@ -56,5 +57,6 @@ fn main() {
     }
     let history = || show(|stage| Box::pin(random_history(stage)));
     trials.push(Trial::test("a_random_history_has_no_anomaly", history));
+    trials.extend(canaries::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

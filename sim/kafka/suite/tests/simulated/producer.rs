@@ -37,8 +37,9 @@ pub fn number<T: std::str::FromStr>(value: &str) -> Result<T, ClientError> {
     value.parse().map_err(|_| refuse("_INVALID_ARG"))
 }
 
-fn configure(settings: Settings<'_>) -> Result<ProducerConfig, ClientError> {
-    let mut config = ProducerConfig::librdkafka(BROKERS.to_vec(), "suite");
+fn configure(is_java: bool, settings: Settings<'_>) -> Result<ProducerConfig, ClientError> {
+    let defaults = if is_java { ProducerConfig::java } else { ProducerConfig::librdkafka };
+    let mut config = defaults(BROKERS.to_vec(), "suite");
     for (name, value) in settings {
         match *name {
             "acks" => {
@@ -76,8 +77,8 @@ fn configure(settings: Settings<'_>) -> Result<ProducerConfig, ClientError> {
 }
 
 impl SimProducer {
-    pub fn new(world: &Handle, settings: Settings<'_>) -> Result<SimProducer, ClientError> {
-        let config = configure(settings)?;
+    pub fn new(world: &Handle, is_java: bool, settings: Settings<'_>) -> Result<SimProducer, ClientError> {
+        let config = configure(is_java, settings)?;
         let is_idempotent = config.enable_idempotence == Some(true) || config.transactional_id.is_some();
         let link = world.link(is_idempotent);
         let client = Client::create(Rc::clone(&link), config).map_err(|error| told(&error))?;

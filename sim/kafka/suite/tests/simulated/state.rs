@@ -4,13 +4,15 @@
 //! then. A broker that is paused gets nothing until it goes on; one that is down refuses. A client's connection that is
 //! dropped is not told to the brokers.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::task::Waker;
 
 use kafka::client::LinkError;
 use kafka::{
     Broker, BrokerConfig, ConnectionId, Controller, ControllerOutput, Output, Peer, PeerAnswer, Request,
-    Response,
+    RequestKind, Response,
 };
 use kafka_suite::BROKERS;
 
@@ -97,10 +99,12 @@ pub struct State {
     paused: BTreeMap<i32, Vec<Event>>,
     calls: BTreeMap<u64, Call>,
     sleeps: BTreeMap<u64, Waiting>,
+    /// Copies that were made.
+    late_end_txn: Option<Rc<Cell<u32>>>,
 }
 
 impl State {
-    pub fn new(seed: u64, config: &BrokerConfig) -> State {
+    pub fn new(seed: u64, config: &BrokerConfig, late_end_txn: Option<Rc<Cell<u32>>>) -> State {
         let config_of = |id| BrokerConfig { id, ..config.clone() };
         let brokers = BROKERS.into_iter().map(|id| (id, Broker::new(config_of(id)))).collect();
         let mut state = State {
@@ -115,6 +119,7 @@ impl State {
             paused: BTreeMap::new(),
             calls: BTreeMap::new(),
             sleeps: BTreeMap::new(),
+            late_end_txn,
         };
         for id in BROKERS {
             let outputs = state.broker(id).start(BEGIN);
@@ -161,9 +166,21 @@ impl State {
         if may_lose && self.draws.below(200) == 0 {
             self.schedule(1, Event::Answer { call, result: Err(LinkError::Reset) });
         } else {
+            self.copy(broker, conn, &request);
             self.send((conn.0, party(broker)), Event::Request { broker, conn, call, request });
         }
         call
+    }
+
+    /// Half of the `EndTxn`s come a second time, and nobody waits for the answer.
+    fn copy(&mut self, broker: i32, conn: ConnectionId, request: &Request) {
+        const LATE_MS: u64 = 150;
+        let Some(copies) = self.late_end_txn.clone() else { return };
+        if matches!(request.kind, RequestKind::EndTxn(_)) && self.draws.below(2) == 0 {
+            copies.set(copies.get() + 1);
+            let (late_ms, call) = (self.draws.below(LATE_MS), self.id());
+            self.schedule(late_ms, Event::Request { broker, conn, call, request: request.clone() });
+        }
     }
 
     pub fn begin_sleep(&mut self, ms: i64) -> u64 {
