@@ -10,6 +10,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::partitioner::{murmur2, to_positive};
+use crate::producer_state::Expiration;
 use crate::txn::TransactionConfig;
 
 /// Milliseconds since the Unix epoch, on the clock of whoever is asked.
@@ -306,7 +307,9 @@ pub struct BrokerConfig {
     pub message_max_bytes: i32,
     pub offsets_retention_minutes: i64,
     pub offsets_retention_check_interval_ms: i64,
+    /// From the time stamp of a producer's last batch.
     pub producer_id_expiration_ms: i64,
+    pub producer_id_expiration_check_interval_ms: i64,
     pub log_retention_check_interval_ms: i64,
     pub log_cleaner_backoff_ms: i64,
     pub transactions: TransactionConfig,
@@ -343,9 +346,17 @@ impl BrokerConfig {
             offsets_retention_minutes: 7 * 24 * 60,
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             producer_id_expiration_ms: DAY_MS,
+            producer_id_expiration_check_interval_ms: 10 * 60 * 1000,
             log_retention_check_interval_ms: 5 * 60 * 1000,
             log_cleaner_backoff_ms: 15_000,
             transactions: TransactionConfig::default(),
+        }
+    }
+
+    pub(crate) fn producer_id_expiration(&self) -> Expiration {
+        Expiration {
+            after_ms: self.producer_id_expiration_ms,
+            check_interval_ms: self.producer_id_expiration_check_interval_ms,
         }
     }
 

@@ -3,8 +3,8 @@
 //!
 //! Called by produce and fetch (leader), by replication (`replay`) and by whoever appends markers. Real:
 //! `ProducerStateManager`, `ProducerAppendInfo`, `ProducerStateEntry`, `VerificationStateEntry`. Fakes snapshots: the state
-//! is made anew from the log by [`ProducerStates::replay`], or kept as a clone. A producer expires by the time of its
-//! append, where that is known, and by its records' timestamps after a replay (in Kafka always by the latter).
+//! is made anew from the log by [`ProducerStates::replay`], or kept as a clone. Nothing wakes up to forget producers: who
+//! should be gone since the last check is passed over.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,8 +23,16 @@ use verification::Verifications;
 /// Batches of which a repetition is recognised.
 const BATCHES_KEPT: usize = 5;
 
+/// When producers are forgotten: `producer.id.expiration.ms` and `producer.id.expiration.check.interval.ms`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expiration {
+    pub after_ms: i64,
+    pub check_interval_ms: i64,
+}
+
 /// "No coordinator has ended a transaction of this producer here."
 const NO_COORDINATOR_EPOCH: i32 = -1;
+const NO_TIMESTAMP: TimestampMs = -1;
 
 #[derive(Clone)]
 struct BatchMetadata {
@@ -40,26 +48,34 @@ struct Entry {
     batches: VecDeque<BatchMetadata>,
     /// Where its last batch of data ends, of the current epoch.
     last_data_offset: Option<i64>,
-    last_append: TimestampMs,
+    /// Of its last batch, as the log has it: its expiration counts from there, so that a producer with old time stamps is
+    /// forgotten while it is active.
+    last_timestamp: TimestampMs,
+    /// When that came, by the clock.
+    noted_at: TimestampMs,
     coordinator_epoch: i32,
     /// First offset of the transaction under way.
     open_since: Option<i64>,
 }
 
 impl Entry {
-    fn new(epoch: i16, now: TimestampMs) -> Entry {
+    fn new(epoch: i16) -> Entry {
         Entry {
             epoch,
             batches: VecDeque::with_capacity(BATCHES_KEPT),
             last_data_offset: None,
-            last_append: now,
+            last_timestamp: NO_TIMESTAMP,
+            noted_at: NO_TIMESTAMP,
             coordinator_epoch: NO_COORDINATOR_EPOCH,
             open_since: None,
         }
     }
 
-    fn is_expired(&self, now: TimestampMs, expiration_ms: i64) -> bool {
-        self.open_since.is_none() && now - self.last_append > expiration_ms
+    /// The last check found nothing of it for long enough.
+    fn is_expired(&self, now: TimestampMs, expiration: Expiration) -> bool {
+        let last_check = now - now.rem_euclid(expiration.check_interval_ms.max(1));
+        let is_old = last_check - self.last_timestamp >= expiration.after_ms;
+        self.open_since.is_none() && self.noted_at < last_check && is_old
     }
 
     fn base_offset_of(&self, header: &BatchHeader) -> Option<i64> {
@@ -131,15 +147,14 @@ impl ProducerStates {
     pub fn check(
         &self,
         now: TimestampMs,
-        expiration_ms: i64,
+        expiration: Expiration,
         header: &BatchHeader,
         guard: Guard,
     ) -> Result<Verdict, ResponseError> {
         if header.producer_id < 0 {
             return Ok(Verdict::Append);
         }
-        let known =
-            self.entries.get(&header.producer_id).filter(|entry| !entry.is_expired(now, expiration_ms));
+        let known = self.entries.get(&header.producer_id).filter(|entry| !entry.is_expired(now, expiration));
         let has_sequence = header.base_sequence >= 0;
         if has_sequence && let Some(base_offset) = known.and_then(|entry| entry.base_offset_of(header)) {
             return Ok(Verdict::Duplicate { base_offset });
@@ -195,15 +210,23 @@ impl ProducerStates {
         entry.is_some_and(|entry| entry.open_since.is_some() && entry.epoch == producer_epoch)
     }
 
-    /// Remembers a batch of data that was appended at this offset.
-    pub fn appended(&mut self, now: TimestampMs, header: &BatchHeader, base_offset: i64) {
+    /// Remembers a batch of data that was appended at this offset; `timestamp` is the largest of its records, as the log has
+    /// them.
+    pub fn appended(
+        &mut self,
+        now: TimestampMs,
+        header: &BatchHeader,
+        timestamp: TimestampMs,
+        base_offset: i64,
+    ) {
         if header.producer_id < 0 {
             return;
         }
         let entry =
-            self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch, now));
+            self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch));
         entry.begin_epoch(header.producer_epoch);
-        entry.last_append = now;
+        entry.last_timestamp = timestamp;
+        entry.noted_at = now;
         entry.last_data_offset = Some(base_offset + i64::from(header.last_offset_delta));
         if header.base_sequence >= 0 {
             entry.remember(header, base_offset);
@@ -237,9 +260,10 @@ impl ProducerStates {
     /// Remembers a marker that was appended at this offset: the producer's transaction is over here, if there was one.
     pub fn ended(&mut self, now: TimestampMs, header: &BatchHeader, marker: EndTxnMarker, offset: i64) {
         let entry =
-            self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch, now));
+            self.entries.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch));
         entry.begin_epoch(header.producer_epoch);
-        entry.last_append = now;
+        entry.last_timestamp = header.max_timestamp;
+        entry.noted_at = now;
         entry.coordinator_epoch = marker.coordinator_epoch;
         if let Some(first_offset) = entry.open_since.take() {
             self.transactions.end(header.producer_id, first_offset, offset, marker.commit);
@@ -250,10 +274,11 @@ impl ProducerStates {
     /// Takes a batch as it is in the log: after a start, on a follower, or after a truncation (from empty state). `control`
     /// is what the record of a control batch says; one without a record has nothing to say any more.
     pub fn replay(&mut self, header: &BatchHeader, control: Option<EndTxnMarker>) {
+        let timestamp = header.max_timestamp;
         match control {
-            Some(marker) => self.ended(header.max_timestamp, header, marker, header.base_offset),
+            Some(marker) => self.ended(timestamp, header, marker, header.base_offset),
             None if header.is_control() => {}
-            None => self.appended(header.max_timestamp, header, header.base_offset),
+            None => self.appended(timestamp, header, timestamp, header.base_offset),
         }
     }
 
@@ -300,16 +325,16 @@ impl ProducerStates {
             producer_id: *producer_id,
             producer_epoch: entry.epoch,
             last_sequence: entry.batches.back().map_or(-1, |batch| batch.last_sequence),
-            last_timestamp: entry.last_append,
+            last_timestamp: entry.last_timestamp,
             coordinator_epoch: entry.coordinator_epoch,
             current_txn_start_offset: entry.open_since.unwrap_or(-1),
         })
     }
 
-    /// `producer.id.expiration.ms`. A producer with an open transaction stays.
-    pub fn expire(&mut self, now: TimestampMs, expiration_ms: i64) {
-        self.entries.retain(|_, entry| !entry.is_expired(now, expiration_ms));
-        self.verifications.expire(now, expiration_ms);
+    /// A producer with an open transaction stays.
+    pub fn expire(&mut self, now: TimestampMs, expiration: Expiration) {
+        self.entries.retain(|_, entry| !entry.is_expired(now, expiration));
+        self.verifications.expire(now, expiration.after_ms);
     }
 }
 

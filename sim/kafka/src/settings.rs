@@ -202,6 +202,10 @@ pub(crate) fn of_broker(config: &BrokerConfig) -> Vec<(&'static str, String)> {
         ("offsets.topic.num.partitions", cluster.offsets_topic_num_partitions.to_string()),
         ("offsets.topic.replication.factor", cluster.offsets_topic_replication_factor.to_string()),
         ("offsets.topic.segment.bytes", cluster.offsets_topic_segment_bytes.to_string()),
+        (
+            "producer.id.expiration.check.interval.ms",
+            config.producer_id_expiration_check_interval_ms.to_string(),
+        ),
         ("producer.id.expiration.ms", config.producer_id_expiration_ms.to_string()),
         ("replica.fetch.wait.max.ms", cluster.replica_fetch_wait_max_ms.to_string()),
         ("replica.lag.time.max.ms", cluster.replica_lag_time_max_ms.to_string()),

@@ -11,14 +11,8 @@ use crate::servers::{Deed, Servers};
 /// Longer than any behaviour takes.
 const WRITEBACK_MS: i64 = 3_600_000;
 
-/// Settings that these brokers need not have: checks that are made when they can find something, and delays of Apache
-/// Kafka's own.
-const WITHOUT_EFFECT: [&str; 4] = [
-    "producer.id.expiration.check.interval.ms",
-    "log.initial.task.delay.ms",
-    "file.delete.delay.ms",
-    "log.cleaner.backoff.ms",
-];
+/// Settings that these brokers need not have: delays of Apache Kafka's own.
+const WITHOUT_EFFECT: [&str; 2] = ["log.initial.task.delay.ms", "file.delete.delay.ms"];
 
 pub struct Ours {
     server: Server,

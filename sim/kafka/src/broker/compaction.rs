@@ -64,11 +64,11 @@ impl Broker {
             return;
         }
         let clock = self.clock(now);
-        let expiration_ms = self.config.producer_id_expiration_ms;
+        let expiration = self.config.producer_id_expiration();
         let mut look_at: Option<TimestampMs> = None;
         for topic in self.topics.values_mut().filter(|topic| topic.spec.cleanup_policy.compacts()) {
             for replica in topic.replicas.iter_mut().flatten() {
-                replica.producers.expire(clock, expiration_ms);
+                replica.producers.expire(clock, expiration);
                 look_at = look_at.into_iter().chain(replica.clean(clock, &topic.spec)).min();
             }
         }

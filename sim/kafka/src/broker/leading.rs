@@ -50,8 +50,12 @@ impl Broker {
         let segments = replica.log.segments();
         let end = replica.log.end_offset();
         let appended = replica.log.append((now, clock), spec, replica.leader_epoch, header, batch);
+        let timestamp = match appended.log_append_time {
+            -1 => header.max_timestamp,
+            log_append_time => log_append_time,
+        };
         match marker {
-            None => replica.producers.appended(clock, header, appended.base_offset),
+            None => replica.producers.appended(clock, header, timestamp, appended.base_offset),
             Some(marker) => replica.producers.ended(clock, header, marker, appended.base_offset),
         }
         let unflushed = replica.log.end_offset() - replica.log.flushed();

@@ -157,9 +157,9 @@ impl Broker {
                 return Err(ResponseError::InvalidRecord);
             }
         }
-        let (clock, expiration_ms) = (self.clock(now), self.config.producer_id_expiration_ms);
+        let (clock, expiration) = (self.clock(now), self.config.producer_id_expiration());
         let (_, replica) = self.led(&at.topic, at.partition)?;
-        let verdict = replica.producers.check(clock, expiration_ms, &header, guard)?;
+        let verdict = replica.producers.check(clock, expiration, &header, guard)?;
         if let Verdict::Duplicate { base_offset } = verdict {
             let required = base_offset + i64::from(header.last_offset_delta) + 1;
             return Ok(Stored { base_offset, log_append_time: -1, required });

@@ -46,7 +46,7 @@ impl Broker {
         for (name, topic) in &mut self.topics {
             for (index, replica) in (0..).zip(&mut topic.replicas) {
                 let Some(replica) = replica else { continue };
-                replica.producers.expire(clock, self.config.producer_id_expiration_ms);
+                replica.producers.expire(clock, self.config.producer_id_expiration());
                 if !topic.spec.cleanup_policy.deletes() || replica.leading().is_none() {
                     continue;
                 }

@@ -192,9 +192,9 @@ impl Broker {
         }
         let clock = self.clock(now);
         let (batch, header) = state_batch(clock, &write);
-        let expiration_ms = self.config.producer_id_expiration_ms;
+        let expiration = self.config.producer_id_expiration();
         let (_, replica) = self.led(&at.topic, at.partition)?;
-        replica.producers.check(clock, expiration_ms, &header, guard)?;
+        replica.producers.check(clock, expiration, &header, guard)?;
         let appended = self.append_led(now, at, &header, None, batch)?;
         Ok(appended.base_offset + i64::from(header.last_offset_delta) + 1)
     }

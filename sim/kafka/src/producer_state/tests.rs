@@ -4,7 +4,7 @@ use super::*;
 use crate::records::{BatchProducer, RecordView, decode_batch, encode_batch, encode_transactional_batch};
 
 const PID: i64 = 7;
-const EXPIRATION_MS: i64 = 1_000;
+const EXPIRATION: Expiration = Expiration { after_ms: 1_000, check_interval_ms: 100 };
 
 fn producer(producer_id: i64, producer_epoch: i16, base_sequence: i32) -> BatchProducer {
     BatchProducer { producer_id, producer_epoch, base_sequence }
@@ -42,7 +42,7 @@ impl Leader {
     }
 
     fn check(&self, header: &BatchHeader, guard: Guard) -> Result<Verdict, ResponseError> {
-        self.states.check(0, EXPIRATION_MS, header, guard)
+        self.states.check(0, EXPIRATION, header, guard)
     }
 
     /// Asks the coordinator, who agrees, and appends.
@@ -60,7 +60,7 @@ impl Leader {
 
     fn force(&mut self, header: BatchHeader) -> i64 {
         let offset = self.end();
-        self.states.appended(0, &header, offset);
+        self.states.appended(0, &header, header.max_timestamp, offset);
         self.log.push((at(header, offset), None));
         offset
     }
@@ -249,10 +249,10 @@ fn b16_a_retry_is_known_within_and_after_the_transaction() {
 fn b18_a_producer_with_an_open_transaction_does_not_expire() {
     let mut leader = Leader::default();
     leader.append(transactional(PID, 0, 0)).expect("opens");
-    leader.states.expire(10 * EXPIRATION_MS, EXPIRATION_MS);
+    leader.states.expire(10 * EXPIRATION.after_ms, EXPIRATION);
     assert!(leader.states.is_open(PID, 0));
     leader.mark(PID, 0, true, 0).expect("ends");
-    leader.states.expire(10 * EXPIRATION_MS, EXPIRATION_MS);
+    leader.states.expire(10 * EXPIRATION.after_ms, EXPIRATION);
     assert_eq!(leader.states.active().count(), 0);
 }
 
@@ -270,11 +270,11 @@ fn b22_a_replica_that_replays_the_log_knows_the_same() {
     assert_eq!(states.last_stable_offset(4), 1);
     let again = transactional(9, 0, 1);
     assert_eq!(
-        states.check(0, EXPIRATION_MS, &again, Guard::Missing),
+        states.check(0, EXPIRATION, &again, Guard::Missing),
         Ok(Verdict::Duplicate { base_offset: 3 })
     );
     let next = transactional(9, 0, 2);
-    assert_eq!(states.check(0, EXPIRATION_MS, &next, Guard::Missing), Ok(Verdict::Append));
+    assert_eq!(states.check(0, EXPIRATION, &next, Guard::Missing), Ok(Verdict::Append));
     // Truncated before the marker, the transaction is open again.
     let truncated = leader.replayed(2);
     assert!(truncated.is_open(8, 0) && truncated.aborted(0, 4).is_empty());

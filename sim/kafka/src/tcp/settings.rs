@@ -18,6 +18,9 @@ pub(super) fn set(config: &mut BrokerConfig, name: &str, value: &str) -> Result<
             config.offsets_retention_check_interval_ms = number(name, value)?;
         }
         "offsets.retention.minutes" => config.offsets_retention_minutes = number(name, value)?,
+        "producer.id.expiration.check.interval.ms" => {
+            config.producer_id_expiration_check_interval_ms = number(name, value)?;
+        }
         "producer.id.expiration.ms" => config.producer_id_expiration_ms = number(name, value)?,
         "transaction.abort.timed.out.transaction.cleanup.interval.ms" => {
             transactions.transaction_abort_timed_out_transaction_cleanup_interval_ms = number(name, value)?;

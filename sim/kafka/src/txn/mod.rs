@@ -166,7 +166,9 @@ impl TransactionCoordinator {
         env.todo.writes.push(StateWrite { partition, ticket, transaction: None, records });
     }
 
-    /// What came of a write: the transition takes effect, or does not, although its record may be in the log.
+    /// What came of a write: the transition takes effect, or does not, although its record may be in the log. A write that
+    /// timed out stays without effect here when it is replicated later, as in `TransactionStateManager`: the next coordinator
+    /// finds it.
     pub fn written(&mut self, env: &mut Env<'_>, ticket: u64, outcome: Result<i64, ResponseError>) {
         let Some(write) = self.writes.remove(&ticket) else { return };
         let outcome = outcome.map(|_| ()).map_err(state_log_error);

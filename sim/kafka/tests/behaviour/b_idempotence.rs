@@ -1,6 +1,6 @@
 //! B: idempotent producers at the leader.
 
-use kafka::{Output, ResponseError};
+use kafka::{BrokerConfig, MessageTimestampType, Output, ResponseError};
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use crate::bench::{Bench, idempotent, produce_request};
@@ -72,6 +72,24 @@ fn b18_without_state_any_first_sequence_is_accepted() {
 }
 
 #[test]
+fn b18_a_producer_with_old_time_stamps_is_forgotten_while_it_is_active() {
+    const CHECK_MS: i64 = 10 * 60 * 1000;
+    let append_time = |bench: &mut BrokerConfig| {
+        bench.cluster.topics[0].message_timestamp_type = MessageTimestampType::LogAppendTime;
+    };
+    for (mut bench, retried_at) in [(Bench::new(), 2), (Bench::with(append_time), 1)] {
+        bench.now = 30 * DAY_MS;
+        // Their time stamp is 1970.
+        assert_eq!(bench.append(0, idempotent(PID, 0, 0, &["a"])), Ok(0));
+        assert_eq!(bench.append(0, idempotent(PID, 0, 1, &["b"])), Ok(1));
+        bench.now += CHECK_MS - 1;
+        assert_eq!(bench.append(0, idempotent(PID, 0, 1, &["b"])), Ok(1), "not yet checked");
+        bench.now += 1;
+        assert_eq!(bench.append(0, idempotent(PID, 0, 1, &["b"])), Ok(retried_at));
+    }
+}
+
+#[test]
 fn b18_a_new_epoch_starts_at_0_and_fences_the_old_one() {
     let mut bench = Bench::new();
     bench.append(0, idempotent(PID, 0, 0, &["v"])).expect("first");
@@ -112,7 +130,7 @@ fn b22_de_duplication_survives_a_crash() {
 
 #[test]
 fn b_producer_ids_are_unique_across_brokers_blocks_and_restarts() {
-    use kafka::{BrokerConfig, ClusterSpec, Controller};
+    use kafka::{ClusterSpec, Controller};
     let cluster = ClusterSpec::new(vec![0, 1, 2], vec![]);
     let mut controller = Controller::new(cluster.clone(), 0);
     let mut seen = std::collections::BTreeSet::new();

@@ -187,6 +187,29 @@ fn e55_what_members_read_does_not_expire() {
 }
 
 #[test]
+fn e46_a_group_without_members_and_offsets_is_gone_at_the_next_check() {
+    let mut desk = Desk::new();
+    let members = desk.stable(1);
+    desk.tick(CHECK_MS / 2);
+    assert_eq!(desk.commit(&members[0], 1, 6), ResponseError::UnknownMemberId.code(), "its session is over");
+    assert_eq!(tombstones(&mut desk), 1, "the group");
+    desk.replicate();
+    let response = desk.call_unwritten(commit(&members[0], 1, 6));
+    assert_eq!(codes(&response), ResponseError::GroupIdNotFound.code());
+    assert_eq!(desk.heartbeat(&members[0], 1), Err(ResponseError::UnknownMemberId));
+}
+
+#[test]
+fn a_check_leaves_a_group_alone_whose_first_offset_is_being_written() {
+    let mut desk = Desk::new();
+    desk.ask(commit("", -1, 6));
+    desk.tick(2 * CHECK_MS);
+    assert_eq!(desk.sent.len(), 1, "the commit, and no tombstone");
+    desk.replicate();
+    assert_eq!(desk.committed(), 6);
+}
+
+#[test]
 fn a_group_whose_tombstone_is_being_written_is_dead() {
     let mut desk = Desk::new();
     assert_eq!(desk.commit("", -1, 6), 0);

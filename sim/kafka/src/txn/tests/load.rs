@@ -37,6 +37,25 @@ fn c28_a_decided_transaction_goes_on_with_its_markers() {
 }
 
 #[test]
+fn c29_a_decision_that_timed_out_is_unknown_here_and_counts_for_the_next_coordinator() {
+    let mut desk = Desk::new(1);
+    let me = desk.init(None).expect("a producer");
+    desk.add(me, &[0]).expect("a transaction");
+    let asked = desk.ask_end(3, me, true);
+    let write = desk.writes.pop_front().expect("the decision");
+    desk.log.extend(write.records.into_iter().map(|record| (write.partition, record)));
+    let timed_out = Err(ResponseError::RequestTimedOut);
+    desk.with(|coordinator, env| coordinator.written(env, write.ticket, timed_out));
+    assert_eq!(desk.end_answer(asked), Err(ResponseError::CoordinatorNotAvailable));
+    // Unlike the group coordinator, this one is not told again when the record is replicated after all.
+    desk.with(|coordinator, env| coordinator.written(env, write.ticket, Ok(0)));
+    assert_eq!((desk.state(), desk.sends.len()), ("Ongoing", 0));
+    desk.elect(EPOCH + 1);
+    let marker = desk.markers().remove(0);
+    assert_eq!((marker.coordinator_epoch, marker.transaction_result), (EPOCH + 1, true));
+}
+
+#[test]
 fn c33_the_rotation_of_the_producer_id_survives() {
     let mut desk = Desk::new(2);
     desk.init(None).expect("a producer");
