@@ -76,6 +76,8 @@ pub enum Fact {
         from: i64,
         to: i64,
     },
+    /// A broker could not write its only log directory, and ended itself.
+    LogDirFailed,
     /// A client sent a request.
     Request(ClientRequest),
     /// What the client saw of its request in the end.
@@ -122,6 +124,7 @@ pub enum FactKind {
     Rebalanced,
     LeaderElected,
     LogTruncated,
+    LogDirFailed,
     Request,
     Answer,
     Venue,
@@ -308,6 +311,7 @@ impl FactKind {
         Self::Rebalanced,
         Self::LeaderElected,
         Self::LogTruncated,
+        Self::LogDirFailed,
         Self::Request,
         Self::Answer,
         Self::Venue,
@@ -318,6 +322,8 @@ impl FactKind {
         Self::Phase,
     ];
 }
+
+const _: () = assert!(FactKind::ALL.len() == FactKind::Phase as usize + 1, "every kind is on the list");
 
 impl Fact {
     pub fn kind(&self) -> FactKind {
@@ -334,6 +340,7 @@ impl Fact {
             Self::Rebalanced { .. } => FactKind::Rebalanced,
             Self::LeaderElected { .. } => FactKind::LeaderElected,
             Self::LogTruncated { .. } => FactKind::LogTruncated,
+            Self::LogDirFailed => FactKind::LogDirFailed,
             Self::Request(_) => FactKind::Request,
             Self::Answer(_) => FactKind::Answer,
             Self::Venue { .. } => FactKind::Venue,

@@ -44,6 +44,10 @@ const ACTIONS: &[(Family, &[&str])] = &[
             "broker-pause",
             "leader-move",
             "isr-shrink",
+            "unclean-election",
+            "power-loss",
+            "delayed-request",
+            "repeated-request",
             "coordinator-move",
             "poison",
             "rebalance",
@@ -81,11 +85,13 @@ const ACTIONS: &[(Family, &[&str])] = &[
     ),
 ];
 
-/// The family of a fault. What is done to a process is about databases where it is one of theirs.
+/// The family of a fault. What is done to a process is about databases where it is one of theirs, and what is done to a disk
+/// about Kafka where it is a broker's.
 pub fn family(action: &str, target: &str) -> Family {
     let known = ACTIONS.iter().find(|(_, actions)| actions.contains(&action));
     match known.map(|(family, _)| *family) {
         Some(Family::Processes) if is_database(target) => Family::Databases,
+        Some(Family::Databases) if is_broker(target) => Family::Kafka,
         Some(family) => family,
         None => Family::Other,
     }
@@ -94,6 +100,11 @@ pub fn family(action: &str, target: &str) -> Family {
 /// Whether a target, or the first of several, is a database server: `postgres/trade`, `one of postgres/trade`.
 fn is_database(target: &str) -> bool {
     target.split([' ', ',', '(', ')']).any(|part| part.starts_with("postgres/"))
+}
+
+/// Whether a target, or the first of several, is a broker: `kafka/1`, `one of kafka`.
+fn is_broker(target: &str) -> bool {
+    target.split([' ', ',', '(', ')']).any(|part| part == "kafka" || part.starts_with("kafka/"))
 }
 
 impl Family {

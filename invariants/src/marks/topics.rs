@@ -11,6 +11,7 @@ const SHOWN_AND_COMMITS: &[FactKind] = &[FactKind::Visible, FactKind::Committed]
 const GROUPS: &[FactKind] = &[FactKind::Rebalanced];
 const ELECTIONS: &[FactKind] = &[FactKind::LeaderElected];
 const TRUNCATIONS: &[FactKind] = &[FactKind::LogTruncated];
+const TRUNCATIONS_AND_NODES: &[FactKind] = &[FactKind::LogTruncated, FactKind::Node];
 const GROUPS_AND_NODES: &[FactKind] = &[FactKind::Rebalanced, FactKind::Node];
 
 /// A consumer bears with a gap for so long before it asks the source. A relay that only repeats itself, because
@@ -47,6 +48,12 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
             |(): &mut (), record| matches!(record.fact, Fact::LogTruncated { .. }),
         ),
         follow(
+            "kafka:log_dir_failed",
+            "A broker could not write its log, and ended itself.",
+            &[FactKind::LogDirFailed],
+            |(): &mut (), record| matches!(record.fact, Fact::LogDirFailed),
+        ),
+        follow(
             "kafka:poison_passed",
             "A topic showed what nobody can decode, and what came later in its partition was decided on.",
             SHOWN_AND_COMMITS,
@@ -57,6 +64,18 @@ pub fn marks() -> Vec<Box<dyn Mark>> {
             "A consumer group rebalanced again after all its members had joined.",
             GROUPS,
             rebalanced,
+        ),
+        follow(
+            "kafka:unclean_election",
+            "A partition got a leader that was not in sync.",
+            ELECTIONS,
+            |(): &mut (), record| matches!(record.fact, Fact::LeaderElected { unclean: true, .. }),
+        ),
+        follow(
+            "kafka:unflushed_lost",
+            "A broker's machine lost its power, and records with it that were not on the disk.",
+            TRUNCATIONS_AND_NODES,
+            unflushed_lost,
         ),
         follow(
             "kafka:zombie_returned",
@@ -122,6 +141,17 @@ fn rebalanced(known: &mut BTreeMap<String, BTreeSet<String>>, record: &Record<'_
     let Fact::Rebalanced { group, members, .. } = record.fact else { return false };
     let known = known.entry(group.clone()).or_default();
     members.iter().fold(!known.is_empty(), |again, member| !known.insert(member.clone()) && again)
+}
+
+/// Who is dead cuts off nothing by itself.
+fn unflushed_lost(dead: &mut BTreeSet<String>, record: &Record<'_>) -> bool {
+    match record.fact {
+        Fact::NodeDied | Fact::NodePanicked { .. } => drop(dead.insert(record.node.to_owned())),
+        Fact::NodeStarted => drop(dead.remove(record.node)),
+        Fact::LogTruncated { .. } => return dead.contains(record.node),
+        _ => {}
+    }
+    false
 }
 
 #[derive(Default)]
@@ -257,12 +287,23 @@ mod tests {
         check("kafka:leader_elected", history![elected(Some("kafka/2"), false)], true);
         check("kafka:leaderless", history![elected(Some("kafka/2"), false)], false);
         check("kafka:leaderless", history![elected(None, false)], true);
+        check("kafka:unclean_election", history![elected(Some("kafka/2"), false)], false);
+        check("kafka:unclean_election", history![elected(Some("kafka/2"), true)], true);
     }
 
     #[test]
     fn logs_are_cut_off() {
-        let cut = Fact::LogTruncated { topic: "trade-submitted".to_owned(), partition: 0, from: 3, to: 5 };
+        let cut = || Fact::LogTruncated { topic: "trade-submitted".to_owned(), partition: 0, from: 3, to: 5 };
         check("kafka:log_truncated", history![elected(None, false)], false);
-        check("kafka:log_truncated", history![cut], true);
+        check("kafka:log_truncated", history![cut()], true);
+        let mark = "kafka:unflushed_lost";
+        check(mark, history![cut(), Fact::NodeDied, Fact::NodeStarted, cut()], false);
+        check(mark, history![Fact::NodeDied, cut()], true);
+    }
+
+    #[test]
+    fn a_full_disk_ends_a_broker() {
+        check("kafka:log_dir_failed", history![Fact::NodeDied], false);
+        check("kafka:log_dir_failed", history![Fact::LogDirFailed, Fact::NodeDied], true);
     }
 }

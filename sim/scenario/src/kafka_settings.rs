@@ -22,7 +22,7 @@ pub enum SettingKind {
 }
 
 const NO_TRANSACTIONS: &str = "no service uses transactions yet";
-const NO_OTHER_ACKS: &str = "producers wait for all in-sync replicas; weaker ones are for canaries, later";
+const NO_GROUP_OFFSETS: &str = "a service keeps its positions in its own database, and goes on there";
 
 pub(crate) fn all() -> Vec<KafkaSetting> {
     let setting = |name, kind| KafkaSetting { name, kind, only: None };
@@ -45,9 +45,14 @@ pub(crate) fn all() -> Vec<KafkaSetting> {
         setting("linger.ms", millis),
         setting("message.max.bytes", count),
         setting("retention.ms", SettingKind::Integer { min: -1, max: i64::MAX }),
-        setting("auto.offset.reset", SettingKind::Choice(&["earliest", "latest", "none"])),
-        only("acks", SettingKind::Choice(&["all", "1", "0"]), "all", NO_OTHER_ACKS),
-        only("enable.idempotence", SettingKind::Flag, "true", NO_OTHER_ACKS),
+        only(
+            "auto.offset.reset",
+            SettingKind::Choice(&["earliest", "latest", "none"]),
+            "none",
+            NO_GROUP_OFFSETS,
+        ),
+        setting("acks", SettingKind::Choice(&["all", "1", "0"])),
+        setting("enable.idempotence", SettingKind::Flag),
         setting("replication.factor", replicas),
         setting("default.replication.factor", replicas),
         setting("min.insync.replicas", replicas),
@@ -60,14 +65,11 @@ pub(crate) fn all() -> Vec<KafkaSetting> {
         setting("leader.imbalance.check.interval.seconds", millis),
         setting("offsets.topic.num.partitions", count),
         setting("offsets.topic.replication.factor", replicas),
+        setting("offsets.topic.segment.bytes", count),
+        setting("flush.messages", SettingKind::Integer { min: 1, max: i64::MAX }),
         setting("unclean.leader.election.enable", SettingKind::Flag),
         only("transactional.id", SettingKind::Text, "", NO_TRANSACTIONS),
         only("transaction.timeout.ms", millis, "", NO_TRANSACTIONS),
-        only(
-            "isolation.level",
-            SettingKind::Choice(&["read_uncommitted", "read_committed"]),
-            "read_uncommitted",
-            NO_TRANSACTIONS,
-        ),
+        setting("isolation.level", SettingKind::Choice(&["read_uncommitted", "read_committed"])),
     ]
 }

@@ -44,7 +44,8 @@ impl Scenario {
     /// The same without what a canary plants, wrong habits and weak settings; it is then expected to pass.
     #[must_use]
     pub fn without_sabotage(self) -> Self {
-        let topology = Topology { postgres: Postgres::strong(), ..self.topology };
+        let kafka = self.topology.kafka.strong();
+        let topology = Topology { postgres: Postgres::strong(), kafka, ..self.topology };
         Scenario { sabotage: Vec::new(), expect: Expect::Pass, topology, ..self }
     }
 }
@@ -163,6 +164,19 @@ pub struct Kafka {
     /// Only those the file names, by Kafka's own names, with dots.
     #[serde(flatten)]
     pub settings: BTreeMap<String, Setting>,
+}
+
+/// Settings that can lose what was acknowledged.
+const WEAKENS: &[&str] =
+    &["acks", "enable.idempotence", "min.insync.replicas", "unclean.leader.election.enable"];
+
+impl Kafka {
+    /// Nothing that was acknowledged is lost with one broker.
+    fn strong(self) -> Self {
+        let settings = self.settings.into_iter();
+        let settings = settings.filter(|(name, _)| !WEAKENS.contains(&name.as_str())).collect();
+        Self { settings, ..self }
+    }
 }
 
 /// A value of a setting that is called by its real name.

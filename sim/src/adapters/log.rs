@@ -1,5 +1,6 @@
 //! The Log port: Kafka clients on the simulated network.
 
+mod settings;
 mod transactional;
 
 use std::rc::Rc;
@@ -7,23 +8,16 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use host::ports::{Log, LogConsumer, LogEvent, LogProducer, LogRecord, OutRecord, SendError};
 use kafka::client::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, IsolationLevel,
-    Link as KafkaLink, LinkError, Producer, ProducerConfig, ProducerRecord,
+    AutoOffsetReset, Consumer, ConsumerError, ConsumerEvent, IsolationLevel, Link as KafkaLink, LinkError,
+    Producer, ProducerRecord,
 };
 use kafka::partitioner::partition_for;
 use kafka::{Request, Response, TopicPartition, topic_name};
 
+pub use self::settings::KafkaClientSettings;
 use super::{CallError, Peers};
 use crate::world::network::NodeIndex;
 use crate::world::node::Node;
-
-/// A client's settings, by Kafka's names.
-#[derive(Clone, Copy, Debug)]
-pub struct KafkaClientSettings {
-    pub fetch_max_wait_ms: i32,
-    pub heartbeat_interval_ms: i64,
-    pub session_timeout_ms: i32,
-}
 
 /// The way from one process to the brokers.
 pub struct BrokerLink {
@@ -85,18 +79,15 @@ impl SimLog {
 
 impl Log for SimLog {
     fn producer(&self) -> Box<dyn LogProducer> {
-        let config = ProducerConfig::new(self.bootstrap_servers(), self.client_id.clone());
+        let config = self.settings.producer(self.bootstrap_servers(), &self.client_id);
         Box::new(SimProducer(Producer::new(self.link.clone(), config)))
     }
 
     fn consumer(&self, group: &str, topics: &[&'static str]) -> Box<dyn LogConsumer> {
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        let mut config = ConsumerConfig::new(self.bootstrap_servers(), group, self.client_id.clone(), topics);
+        let mut config = self.settings.consumer(self.bootstrap_servers(), group, &self.client_id, topics);
         // The stored position decides, never the group's.
         config.auto_offset_reset = AutoOffsetReset::None;
-        config.fetch_max_wait_ms = self.settings.fetch_max_wait_ms;
-        config.heartbeat_interval_ms = self.settings.heartbeat_interval_ms;
-        config.session_timeout_ms = self.settings.session_timeout_ms;
         Box::new(SimConsumer(Consumer::new(self.link.clone(), config)))
     }
 

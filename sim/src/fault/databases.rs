@@ -1,5 +1,5 @@
-//! Faults of databases: failover, replica-lag, db-error, commit-unknown, connection-exhaustion, disk-full, slow-disk,
-//! fsync-fails. Processes and machines of servers are killed by the actions of processes.
+//! Faults of databases: failover, replica-lag, db-error, commit-unknown, connection-exhaustion, fsync-fails. Processes and
+//! machines of servers are killed by the actions of processes.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -53,14 +53,6 @@ pub fn kinds() -> Vec<Kind> {
                 "Others take the connections.",
             ),
             draw: connection_exhaustion,
-        },
-        Kind {
-            action: action("disk-full", DATABASES, "Writes fail with 53100, reads go on."),
-            draw: |scene| strained(scene, "disk full", Strain::DiskFull),
-        },
-        Kind {
-            action: FaultAction::of::<SlowDisk>("slow-disk", DATABASES, "Each flush takes longer."),
-            draw: slow_disk,
         },
         Kind {
             action: action("fsync-fails", DATABASES, "The next flush fails: PANIC, and recovery.")
@@ -211,17 +203,7 @@ impl FromTable for Exhaustion {
     }
 }
 
-struct SlowDisk {
-    by: Between_<TimeSpan>,
-}
-
-impl FromTable for SlowDisk {
-    fn read(table: &mut Table<'_>) -> Self {
-        Self { by: table.required("by", "How much longer each flush takes.", Between(Lasting)) }
-    }
-}
-
-fn ns(span: TimeSpan) -> u64 {
+pub(super) fn ns(span: TimeSpan) -> u64 {
     u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -262,7 +244,7 @@ fn held(
 }
 
 /// A strain on the servers hit.
-fn strained(scene: &mut Scene<'_>, says: &str, strain: Strain) -> Drawn {
+pub(super) fn strained(scene: &mut Scene<'_>, says: &str, strain: Strain) -> Drawn {
     held(
         scene,
         says,
@@ -423,12 +405,6 @@ fn connection_exhaustion(scene: &mut Scene<'_>) -> Drawn {
     let keys: Exhaustion = scene.params();
     let left = usize::try_from(keys.left).unwrap_or(MAX_CONNECTIONS);
     strained(scene, &format!("{left} connections are left"), Strain::ConnectionsLeft(left))
-}
-
-fn slow_disk(scene: &mut Scene<'_>) -> Drawn {
-    let keys: SlowDisk = scene.params();
-    let by = scene.draw(&keys.by);
-    strained(scene, &format!("each flush takes {by} longer"), Strain::SlowDisk { by_ns: ns(by) })
 }
 
 fn fsync_fails(scene: &mut Scene<'_>) -> Drawn {

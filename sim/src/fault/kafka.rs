@@ -307,7 +307,7 @@ fn slow_fetch(scene: &mut Scene<'_>) -> Drawn {
 }
 
 /// The brokers hit are in trouble until the end.
-fn in_trouble(scene: &mut Scene<'_>, trouble: Trouble) -> Drawn {
+pub(super) fn in_trouble(scene: &mut Scene<'_>, trouble: Trouble) -> Drawn {
     let victims = scene.victims();
     let names = scene.names(&victims);
     let ended = victims.clone();

@@ -4,8 +4,10 @@
 //! performs at their times. One family of actions per file. Actions compose: each keeps hold of what it breaks
 //! under the number of its fault, and lets go under the same.
 
+pub mod brokers;
 pub mod clocks;
 pub mod databases;
+mod disks;
 pub mod engine;
 pub mod kafka;
 pub mod links;
@@ -71,8 +73,10 @@ pub fn kinds() -> Vec<Kind> {
         processes::kinds(),
         clocks::kinds(),
         databases::kinds(),
+        disks::kinds(),
         kafka::kinds(),
         replication::kinds(),
+        brokers::kinds(),
         rails::kinds(),
     ];
     families.into_iter().flatten().collect()

@@ -3,8 +3,8 @@
 use scenario::read::{Between, Flag, Lasting, Table};
 use scenario::{Drawn as Between_, FaultAction, FromTable, TargetKind, TimeSpan};
 
-use super::Kind;
 use super::scene::{Drawn, Scene, later};
+use super::{Kind, brokers};
 use crate::world::life::End;
 use crate::world::network::NodeIndex;
 
@@ -171,8 +171,14 @@ fn dies(drawn: Drawn, scene: &Scene<'_>, at: model::Timestamp, nodes: Deaths, en
         End::Process => format!("kill {}", scene.names(&nodes)),
         End::Machine => format!("no power for {}", scene.names(&nodes)),
     };
-    drawn
-        .step(at, says, move |stage, fault| nodes.iter().for_each(|node| stage.world.kill(*node, fault, end)))
+    drawn.step(at, says, move |stage, fault| {
+        for node in &nodes {
+            stage.world.kill(*node, fault, end);
+            if end == End::Machine {
+                brokers::lose_power(stage, *node, brokers::WRITEBACK);
+            }
+        }
+    })
 }
 
 fn starts(drawn: Drawn, scene: &Scene<'_>, at: model::Timestamp, nodes: Deaths) -> Drawn {

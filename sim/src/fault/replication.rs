@@ -1,4 +1,4 @@
-//! Faults of Kafka's replication: broker-pause, leader-move, isr-shrink.
+//! Faults of Kafka's replication: broker-pause, leader-move, isr-shrink, unclean-election.
 
 use kafka::TopicPartition;
 use scenario::read::{Choice, Table};
@@ -30,6 +30,15 @@ pub fn kinds() -> Vec<Kind> {
             )
             .momentary(),
             draw: isr_shrink,
+        },
+        Kind {
+            action: FaultAction::of::<Topic>(
+                "unclean-election",
+                BROKERS,
+                "A broker leads all that it has of a topic, or of all topics, in sync or not.",
+            )
+            .momentary(),
+            draw: unclean_election,
         },
     ]
 }
@@ -104,6 +113,27 @@ fn isr_shrink(scene: &mut Scene<'_>) -> Drawn {
                     let (_, outputs) = leader.broker.borrow_mut().shrink_isr(now_ms(stage), at, follower);
                     leader.stir(outputs);
                 }
+            }
+        }
+    })
+}
+
+/// As an operator does it who has lost the brokers that were in sync (`kafka-leader-election.sh --election-type unclean`).
+fn unclean_election(scene: &mut Scene<'_>) -> Drawn {
+    let keys: Topic = scene.params();
+    let victims = scene.victims();
+    let names = scene.names(&victims);
+    let says = format!("{names} leads {}, in sync or not", keys.name());
+    let partitions = keys.partitions();
+    Drawn::new(names).step(scene.from(), says, move |stage, _| {
+        let cluster = &stage.platform.cluster;
+        for seat in cluster.iter().filter(|seat| victims.contains(&seat.node)) {
+            let to = seat.broker.borrow().id();
+            for at in &partitions {
+                let mut controller = cluster.controller.controller.borrow_mut();
+                let (_, outputs) = controller.elect_uncleanly(now_ms(stage), at, to);
+                drop(controller);
+                cluster.controller.stir(outputs);
             }
         }
     })

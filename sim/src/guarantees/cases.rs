@@ -4,7 +4,7 @@ use invariants::{Family, family};
 use scenario::read::{Between, Field, Flag, Number, OneTarget, Signed, Text, number};
 use scenario::{Drawn, FaultSpec, Role, Scenario, SignedSpan, Target, TargetSpec};
 
-use super::{Guarantee, Setting, nobody_left};
+use super::{Guarantee, Setting, nobody_left, replication};
 
 /// A kind of fault under which some invariants need not hold.
 pub struct Case {
@@ -56,6 +56,8 @@ const JUDGED_AT_REST: &[&str] = &[
     "stream_events_in_order",
     "batch_once_per_date",
 ];
+/// A log that lacks what was read from it: its readers stand still until somebody looks.
+const LOST_MESSAGE: &[&str] = &["every_trade_terminates"];
 const COMMIT: &str = "topology.postgres.synchronous_commit";
 
 /// In the order of the table's notes.
@@ -170,6 +172,38 @@ pub const CASES: &[Case] = &[
         may_break: &["every_trade_terminates"],
         others: Others::HoldBut(JUDGED_AT_REST),
         why: "what only they could do is never done",
+    },
+    Case {
+        name: "power lost together",
+        about: "`power-loss`, or `kill` and `broker-down` with `machine = true`, that hit as many brokers as \
+                `min.insync.replicas` within ten minutes",
+        families: &[Family::Kafka],
+        when: |_| true,
+        blames: replication::power_lost_together,
+        may_break: LOST_MESSAGE,
+        others: Others::HoldBut(JUDGED_AT_REST),
+        why: "a message that is acknowledged is in the memory of so many brokers, and on no disk before it is written \
+              back; who has read further than a log goes stands still until somebody looks",
+    },
+    Case {
+        name: "unclean election",
+        about: "`unclean-election`",
+        families: &[Family::Kafka],
+        when: |_| true,
+        blames: |scenario| first(scenario, "action", |fault| fault.action == "unclean-election"),
+        may_break: LOST_MESSAGE,
+        others: Others::HoldBut(JUDGED_AT_REST),
+        why: "a leader that was not in sync lacks messages that were acknowledged, and makes the others forget them",
+    },
+    Case {
+        name: "unclean elections by themselves",
+        about: "anything that stops, cuts off or slows brokers",
+        families: &[Family::Kafka],
+        when: |setting| setting.unclean_leader_election,
+        blames: |scenario| replication::hits_brokers(scenario).then(|| replication::UNCLEAN.to_owned()),
+        may_break: LOST_MESSAGE,
+        others: Others::HoldBut(JUDGED_AT_REST),
+        why: "a broker that lacks messages leads as soon as no other is alive, and makes the others forget them",
     },
 ];
 

@@ -9,6 +9,7 @@
 pub mod cases;
 mod nobody_left;
 pub mod page;
+mod replication;
 
 use invariants::{Family, oracles};
 use scenario::{Doubt, Scenario};
@@ -35,11 +36,13 @@ impl Guarantee {
     }
 }
 
-/// Settings of `[topology.postgres]` that matter.
+/// Settings of `[topology.postgres]` and `[topology.kafka]` that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting<'a> {
     pub synchronous_standby: bool,
     pub synchronous_commit: &'a str,
+    pub min_insync_replicas: i64,
+    pub unclean_leader_election: bool,
 }
 
 /// The default, and every single departure from it.
@@ -50,27 +53,59 @@ pub const SETTINGS: &[Setting<'static>] = &[
     Setting { synchronous_commit: "local", ..DEFAULT },
     Setting { synchronous_commit: "remote_write", ..DEFAULT },
     Setting { synchronous_commit: "remote_apply", ..DEFAULT },
+    Setting { min_insync_replicas: 1, ..DEFAULT },
+    Setting { unclean_leader_election: true, ..DEFAULT },
 ];
 
-pub const DEFAULT: Setting<'static> = Setting { synchronous_standby: true, synchronous_commit: "on" };
+pub const DEFAULT: Setting<'static> = Setting {
+    synchronous_standby: true,
+    synchronous_commit: "on",
+    min_insync_replicas: 2,
+    unclean_leader_election: false,
+};
 
 impl<'a> Setting<'a> {
     pub fn of(scenario: &'a Scenario) -> Self {
         let postgres = &scenario.topology.postgres;
+        let kafka = |name: &str| scenario.topology.kafka.settings.get(name);
         Self {
             synchronous_standby: postgres.synchronous_standby,
             synchronous_commit: &postgres.synchronous_commit,
+            min_insync_replicas: match kafka("min.insync.replicas") {
+                Some(scenario::Setting::Integer(replicas)) => *replicas,
+                _ => DEFAULT.min_insync_replicas,
+            },
+            unclean_leader_election: match kafka("unclean.leader.election.enable") {
+                Some(scenario::Setting::Flag(enabled)) => *enabled,
+                _ => DEFAULT.unclean_leader_election,
+            },
         }
     }
 
-    /// As a scenario writes it.
+    /// What departs from the default, as a scenario writes it.
     pub fn name(self) -> String {
-        match (self.synchronous_standby, self.synchronous_commit) {
-            (true, "on") => "default".to_owned(),
-            (true, commit) => format!("synchronous_commit = {commit}"),
-            (false, "on") => "synchronous_standby = false".to_owned(),
-            (false, commit) => format!("synchronous_standby = false, synchronous_commit = {commit}"),
-        }
+        let named = [
+            (self.synchronous_standby != DEFAULT.synchronous_standby)
+                .then(|| format!("synchronous_standby = {}", self.synchronous_standby)),
+            (self.synchronous_commit != DEFAULT.synchronous_commit)
+                .then(|| format!("synchronous_commit = {}", self.synchronous_commit)),
+            (self.min_insync_replicas != DEFAULT.min_insync_replicas)
+                .then(|| format!("min.insync.replicas = {}", self.min_insync_replicas)),
+            (self.unclean_leader_election != DEFAULT.unclean_leader_election)
+                .then(|| format!("unclean.leader.election.enable = {}", self.unclean_leader_election)),
+        ];
+        let named: Vec<String> = named.into_iter().flatten().collect();
+        if named.is_empty() { "default".to_owned() } else { named.join(", ") }
+    }
+
+    /// The family of faults that the departure from the default is about.
+    pub fn family(self) -> Family {
+        let of_databases = Setting {
+            min_insync_replicas: DEFAULT.min_insync_replicas,
+            unclean_leader_election: DEFAULT.unclean_leader_election,
+            ..self
+        };
+        if of_databases == self { Family::Databases } else { Family::Kafka }
     }
 }
 
@@ -153,7 +188,8 @@ mod tests {
 
     #[test]
     fn remote_apply_is_as_good_as_on() {
-        let [default, .., remote_apply] = SETTINGS else { unreachable!("there are six") };
+        let default = &DEFAULT;
+        let remote_apply = &Setting { synchronous_commit: "remote_apply", ..DEFAULT };
         for invariant in invariants() {
             for family in Family::ALL {
                 let said = |setting| {

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::{CASES, DEFAULT, Guarantee, SETTINGS, Setting, exceptions, invariants};
 
-/// The columns: each family under default settings, then databases under each other setting.
+/// The columns: each family under default settings, then databases or Kafka under each other setting.
 fn columns() -> Vec<(Setting<'static>, Family, String)> {
     let default = Family::ALL.map(|family| (DEFAULT, family, family.name().to_owned()));
     let others = SETTINGS.iter().filter(|setting| **setting != DEFAULT);
     let others = others.map(|setting| {
         let name = setting.name().replace("synchronous_", "").replace(" = ", "=");
-        (*setting, Family::Databases, name)
+        (*setting, setting.family(), name)
     });
     default.into_iter().chain(others).collect()
 }
@@ -45,7 +45,7 @@ fn rows() -> Vec<(Vec<&'static str>, Vec<String>)> {
 }
 
 const EXPLAINED: &str = "Rows are invariants, columns families of faults: first under default settings, then faults of \
-                         databases under each other setting (faults of other families: as by default). `holds`: \
+                         databases or of Kafka under each other setting (faults of other families: as by default). `holds`: \
                          always. A number: holds but in the case of that note, in which it may break, and a canary \
                          can expect it. In brackets: but in that case, of which nothing is said.";
 
@@ -111,6 +111,8 @@ pub fn json() -> Vec<Value> {
                     "invariant": invariant,
                     "synchronous_standby": setting.synchronous_standby,
                     "synchronous_commit": setting.synchronous_commit,
+                    "min.insync.replicas": setting.min_insync_replicas,
+                    "unclean.leader.election.enable": setting.unclean_leader_election,
                     "family": family.name(),
                     "but": cases,
                 }));

@@ -2,7 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::rc::Rc;
 
 use contracts::{Headers, Message};
@@ -19,6 +19,7 @@ use kafka::{Broker, ConnectionId, Output, Peer, PeerAnswer, Request, Response, T
 use super::controller::ControllerSeat;
 use super::deadline::Deadline;
 use crate::adapters::{CallError, Peers};
+use crate::world::World;
 use crate::world::network::{Inbound, NodeIndex, Payload};
 use crate::world::node::Node;
 
@@ -103,6 +104,16 @@ impl BrokerSeat {
         }
     }
 
+    /// The machine has lost its power: what was not on its disk after `writeback_ms` is gone.
+    pub fn lose_power(&self, world: &World, writeback_ms: i64) {
+        let now_ms = world.now_ns().div_euclid(1_000_000);
+        for lost in self.broker.borrow_mut().lose_power(now_ms, writeback_ms) {
+            if let Output::Truncated { partition, from, to } = lost {
+                tell_truncated(world, self.node, &partition, from, to);
+            }
+        }
+    }
+
     /// Leaves it to the broker's process to deliver what came of something done to it from outside.
     pub fn stir(&self, outputs: Vec<Output>) {
         self.undelivered.borrow_mut().extend(outputs);
@@ -144,7 +155,9 @@ impl Process {
         } else {
             self.seat().broker.borrow_mut().start(now)
         };
-        self.put_out(outputs);
+        if self.put_out(outputs).is_break() {
+            return;
+        }
         let mut deadline = Deadline::new(self.node.world.agenda.clone());
         loop {
             let due_ms = self.seat().broker.borrow().next_deadline();
@@ -160,11 +173,14 @@ impl Process {
                     on_time(&self.node, &self.cluster[self.place].broker).tick(now_ms(&self.node))
                 }
             };
-            self.put_out(outputs);
+            if self.put_out(outputs).is_break() {
+                return;
+            }
         }
     }
 
-    fn put_out(&self, outputs: Vec<Output>) {
+    /// Breaks where the broker halts.
+    fn put_out(&self, outputs: Vec<Output>) -> ControlFlow<()> {
         for output in outputs {
             match output {
                 Output::Respond { conn, correlation, response } => {
@@ -177,17 +193,20 @@ impl Process {
                 Output::Visible { partition, leader_epoch, records, .. } => {
                     tell_visible(&self.node, &self.cluster, &partition, leader_epoch, records);
                 }
-                Output::Truncated { partition: at, from, to } if !is_internal(&at.topic) => {
-                    let (topic, partition) = (at.topic.to_string(), at.partition);
-                    self.node.tell("", &Fact::LogTruncated { topic, partition, from, to });
+                Output::Truncated { partition, from, to } => {
+                    tell_truncated(&self.node.world, self.node.index, &partition, from, to);
                 }
-                Output::Truncated { .. } => {}
+                Output::Halt => {
+                    self.node.tell("", &Fact::LogDirFailed);
+                    return ControlFlow::Break(());
+                }
                 Output::Rebalanced { group, generation, members } => {
                     let members = members.iter().map(|member| member.client_id.to_string()).collect();
                     self.node.tell("", &Fact::Rebalanced { group: group.to_string(), generation, members });
                 }
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn send(&self, to: Peer, correlation: u64, request: Request, timeout_ms: i64) {
@@ -202,6 +221,14 @@ impl Process {
             let answer = peers.call(node, Box::new(request), timeout_ns).await;
             (correlation, answer.map(peer_answer).map_err(link_error))
         }));
+    }
+}
+
+/// The coordinators' own topics are nobody's facts.
+fn tell_truncated(world: &World, node: NodeIndex, at: &TopicPartition, from: i64, to: i64) {
+    if !is_internal(&at.topic) {
+        let (topic, partition) = (at.topic.to_string(), at.partition);
+        world.tell(node, "", &Fact::LogTruncated { topic, partition, from, to });
     }
 }
 

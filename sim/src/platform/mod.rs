@@ -1,5 +1,6 @@
 //! The platform on its nodes: brokers, databases, services, outside parties and clients of one run.
 
+mod kafka_cluster;
 pub mod layout;
 pub mod seeds;
 pub mod services;
@@ -11,20 +12,18 @@ use std::rc::Rc;
 use futures::FutureExt;
 use host::store_host::HostCounters;
 use host::store_host::tables::INPUTS;
-use kafka::{Broker, BrokerConfig, ClusterSettings, ClusterSpec, Controller, TopicPartition, TopicSpec};
+use kafka::TopicPartition;
 use model::Calendar;
 use outside::bank::{Bank, BankSettings};
 use outside::plan::Plan;
 use outside::venue::{Venue, VenueSettings};
 use outside::{Draw, IdentityProvider, Party, Troubled, Troubles, Webhooks};
 use postgres::{Server, ServerRole, SynchronousCommit};
-use scenario::{Scenario, Setting};
+use scenario::Scenario;
 
 use self::layout::{CONTROLLER, Layout};
-use crate::adapters::log::KafkaClientSettings;
-use crate::nodes::broker::{BrokerSeat, Brokers, Cluster};
+use crate::nodes::broker::Cluster;
 use crate::nodes::client::Progress;
-use crate::nodes::controller::ControllerSeat;
 use crate::nodes::database::Database;
 use crate::nodes::outside::Books;
 use crate::nodes::{broker, client, controller, database, outside as party};
@@ -67,7 +66,7 @@ pub fn start(world: &Rc<World>, scenario: &Scenario, plan: Plan, calendar: &'sta
     let layout = Rc::new(Layout::of(scenario, &plan));
     let databases = databases(&layout, scenario);
     let opening = seeds::seed(&databases, &plan, calendar);
-    let cluster = cluster(world, &layout, scenario);
+    let cluster = kafka_cluster::cluster(world, &layout, scenario);
     let mut streams = |label: &str| Box::new(world.rng(label)) as Box<dyn Draw>;
     let bank = Bank::new(plan.world.bank_accounts(), BankSettings::default(), &mut streams);
     let platform = Platform {
@@ -136,69 +135,6 @@ fn database_settings(scenario: &Scenario) -> postgres::Settings {
     postgres::Settings { synchronous_commit, ..settings }
 }
 
-fn cluster(world: &World, layout: &Layout, scenario: &Scenario) -> Cluster {
-    let brokers = i32::try_from(scenario.topology.kafka.brokers).expect("clusters are small");
-    let topics = contracts::TOPICS.iter().map(|topic| TopicSpec {
-        retention_ms: i64::from(topic.retention_days) * 24 * 3_600_000,
-        ..TopicSpec::new(topic.name, topic.partitions)
-    });
-    let mut spec = ClusterSpec::new((0..brokers).collect(), topics.collect());
-    spec.settings = cluster_settings(scenario);
-    let broker = |id| {
-        let mut config = BrokerConfig::new(id, spec.clone());
-        let delay = kafka_integer(scenario, "group.initial.rebalance.delay.ms");
-        config.group_initial_rebalance_delay_ms = delay.unwrap_or(config.group_initial_rebalance_delay_ms);
-        Broker::new(config)
-    };
-    let nodes = layout.brokers();
-    let seats = (0..brokers).zip(nodes.iter()).map(|(id, node)| BrokerSeat::new(broker(id), *node));
-    let now_ms = world.now_ns().div_euclid(1_000_000);
-    let controller = Controller::new(spec.clone(), now_ms);
-    Brokers::new(seats.collect(), ControllerSeat::new(controller, layout.index(CONTROLLER)))
-}
-
-/// The profile of scenarios: three replicas, two of which must be in sync, and waits that let an idle cluster sleep. A
-/// scenario can name others.
-fn cluster_settings(scenario: &Scenario) -> ClusterSettings {
-    let mut settings = ClusterSettings {
-        default_replication_factor: 3,
-        min_insync_replicas: 2,
-        replica_fetch_wait_max_ms: 30_000,
-        replica_lag_time_max_ms: 60_000,
-        broker_heartbeat_interval_ms: 10_000,
-        broker_session_timeout_ms: 30_000,
-        ..ClusterSettings::default()
-    };
-    for (name, setting) in &scenario.topology.kafka.settings {
-        let value = match setting {
-            Setting::Integer(value) => value.to_string(),
-            Setting::Flag(value) => value.to_string(),
-            Setting::Text(value) => value.clone(),
-        };
-        // Names that are not of the cluster are of its clients.
-        settings.set(name, &value);
-    }
-    settings
-}
-
-/// The profile of scenarios: waits that let an idle platform sleep; a scenario can name others.
-fn kafka_clients(scenario: &Scenario) -> KafkaClientSettings {
-    let setting = |name, default: i64| kafka_integer(scenario, name).unwrap_or(default);
-    let milliseconds = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
-    KafkaClientSettings {
-        fetch_max_wait_ms: milliseconds(setting("fetch.max.wait.ms", 30_000)),
-        heartbeat_interval_ms: setting("heartbeat.interval.ms", 15_000),
-        session_timeout_ms: milliseconds(setting("session.timeout.ms", 60_000)),
-    }
-}
-
-fn kafka_integer(scenario: &Scenario, name: &str) -> Option<i64> {
-    match scenario.topology.kafka.settings.get(name)? {
-        Setting::Integer(value) => Some(*value),
-        _ => None,
-    }
-}
-
 /// What the node of this name runs.
 fn program(
     platform: &Platform,
@@ -239,7 +175,8 @@ fn program(
         }
         _ => {
             let saboteur = Saboteur::of(world, scenario);
-            let settings = services::Settings::of(scenario, calendar, kafka_clients(scenario), saboteur);
+            let settings =
+                services::Settings::of(scenario, calendar, kafka_cluster::clients(scenario), saboteur);
             services::program(platform, &settings, name)
         }
     }

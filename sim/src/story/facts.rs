@@ -68,6 +68,7 @@ pub fn one(fact: &Fact) -> String {
         Fact::LogTruncated { topic, partition, from, to } => {
             format!("log of {topic} {partition} is cut off from {to} to {from}")
         }
+        Fact::LogDirFailed => "its log directory failed: it halts".to_owned(),
         Fact::Request(request) => asked(request),
         Fact::Answer(answer) => answered(answer),
         Fact::Venue { venue, trade_date, message } => {
