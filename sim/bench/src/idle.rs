@@ -32,6 +32,7 @@ fn kafkas() -> Profile {
         fetch_max_wait_ms: 500,
         heartbeat_interval_ms: 3_000,
         session_timeout_ms: 45_000,
+        ..KafkaClientSettings::default()
     };
     (settings, clients)
 }

@@ -46,6 +46,7 @@ pub fn clients() -> KafkaClientSettings {
         fetch_max_wait_ms: 30_000,
         heartbeat_interval_ms: 15_000,
         session_timeout_ms: 60_000,
+        ..KafkaClientSettings::default()
     }
 }
 

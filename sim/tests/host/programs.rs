@@ -64,6 +64,7 @@ pub fn sim_log(node: &Node) -> SimLog {
         fetch_max_wait_ms: 500,
         heartbeat_interval_ms: 3_000,
         session_timeout_ms: 10_000,
+        ..KafkaClientSettings::default()
     };
     SimLog::new(node.clone(), Rc::new(vec![KAFKA]), settings)
 }
