@@ -105,7 +105,9 @@ impl Broker {
         outputs: &mut Vec<Output>,
     ) {
         let Some(purpose) = self.calls.open.remove(&correlation) else { return };
-        if let Ok(PeerAnswer { image: Some(image), .. }) = &answer {
+        if let Ok(PeerAnswer { image: Some(image), response }) = &answer
+            && !is_refused_registration(response)
+        {
             self.take_image(now, image, outputs);
         }
         let response = |answer: Result<PeerAnswer, LinkError>| answer.map(|answer| answer.response);
@@ -126,6 +128,12 @@ impl Broker {
             }
         }
     }
+}
+
+/// As long as the session of its predecessor lasts, a new process is not registered and leads nothing, although the image says
+/// that its broker does: what is at the end of its logs may never have been replicated.
+fn is_refused_registration(response: &Response) -> bool {
+    matches!(response, Response::BrokerRegistration(response) if response.error_code != 0)
 }
 
 /// Without an answer of the controller the connection is closed: the client tries again, or elsewhere.

@@ -254,3 +254,22 @@ fn h68_a_follower_comes_back_when_the_log_starts_within_a_batch() {
     let error = response.expect("in kind").responses[0].partitions[0].error_code;
     assert_eq!(error, ResponseError::OffsetOutOfRange.code(), "what was deleted stays so");
 }
+
+/// A process that starts while the session of its predecessor lasts: its log may end in what nobody else has.
+#[test]
+fn i72_a_leader_that_has_crashed_leads_nothing_before_it_is_registered_anew() {
+    let mut world = world();
+    let old = leader(&world);
+    world.state.borrow_mut().crash(old);
+    world.run_for(100);
+    world.state.borrow_mut().restart(old);
+    world.run_for(2_000);
+    assert_eq!(leader(&world), old, "its session is not over");
+    let leads = |world: &World, broker: i32| world.state.borrow().brokers[&broker].log_range(&at()).is_some();
+    assert!(!leads(&world, old));
+    world.run_for(20_000);
+    let new = leader(&world);
+    assert_ne!(new, old);
+    assert!(leads(&world, new) && !leads(&world, old));
+    assert_eq!(isr(&world).len(), 3, "it has come back");
+}
