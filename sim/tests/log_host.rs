@@ -9,6 +9,8 @@ mod bench;
 mod chaos;
 #[path = "log_host/counter.rs"]
 mod counter;
+#[path = "log_host/coverage.rs"]
+mod coverage;
 #[path = "log_host/judge.rs"]
 mod judge;
 #[path = "log_host/play.rs"]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use host::ports::{Log, LogConsumer, LogEvent, LogProducer, LogRecord, OutRecord, SendError};
 use kafka::client::{
     AutoOffsetReset, Consumer, ConsumerError, ConsumerEvent, IsolationLevel, Link as KafkaLink, LinkError,
-    Producer, ProducerRecord,
+    Producer, ProducerRecord, Profile,
 };
 use kafka::partitioner::partition_for;
 use kafka::{Request, Response, TopicPartition, topic_name};
@@ -57,6 +57,8 @@ pub struct SimLog {
     settings: KafkaClientSettings,
     /// Of members and readers of the log with transactions.
     isolation_level: IsolationLevel,
+    /// Of producers with a `transactional.id`.
+    profile: Profile,
 }
 
 impl SimLog {
@@ -64,12 +66,18 @@ impl SimLog {
         let client_id = node.name.to_string();
         let peers = Peers::new(node.clone());
         let link = Rc::new(BrokerLink { node, peers, brokers });
-        Self { link, client_id, settings, isolation_level: IsolationLevel::ReadCommitted }
+        let (isolation_level, profile) = (IsolationLevel::ReadCommitted, Profile::Platform);
+        Self { link, client_id, settings, isolation_level, profile }
     }
 
     /// `isolation.level`: only a client that is set up wrongly has another than `read_committed`.
     pub fn with_isolation_level(self, isolation_level: IsolationLevel) -> Self {
         Self { isolation_level, ..self }
+    }
+
+    /// Whose habits transactions have: of version 2 with [`Profile::Java`], where the cluster has it.
+    pub fn with_profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
     }
 
     fn bootstrap_servers(&self) -> Vec<i32> {

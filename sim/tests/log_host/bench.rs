@@ -11,7 +11,7 @@ use host::ports::transactional_log::ReadError;
 use host::ports::{Log, LogRecord, OutRecord, TransactionalLog};
 use host::{LogHost, LogHostCounters, LogHostSettings, LogPorts};
 use invariants::{Fact, Record};
-use kafka::client::IsolationLevel;
+use kafka::client::{IsolationLevel, Profile};
 use kafka::{
     Broker, BrokerConfig, ClusterSettings, ClusterSpec, Controller, Output, ResponseError, TopicPartition,
     TopicSpec,
@@ -72,11 +72,29 @@ fn settings() -> LogHostSettings {
     LogHostSettings { batch_size: 7, queued_records_max: 20, snapshot_every_events: 25 }
 }
 
+/// The transactions of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transactions {
+    /// Of transaction.version 1, as librdkafka's clients have them. A request that comes late can be taken for one of the
+    /// producer's next transaction.
+    #[default]
+    V1,
+    /// Of version 2 (KIP-890): each has an epoch of its own.
+    V2,
+}
+
+/// How the hosts of a run are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    pub lie: Option<Lie>,
+    pub transactions: Transactions,
+}
+
 /// Runs a test in a world of its own: what it panicked with, and the identity of the run.
-pub fn try_run(lie: Option<Lie>, test: impl AsyncFnOnce(&Bench) + Send + 'static) -> Result<u128, String> {
+pub fn try_run(setup: Setup, test: impl AsyncFnOnce(&Bench) + Send + 'static) -> Result<u128, String> {
     let finished = pool::alone(move || {
         Runtime::with_seed_and_config(1, madsim::Config::default()).block_on(async {
-            let bench = Bench::start(lie).await;
+            let bench = Bench::start(setup).await;
             test(&bench).await;
             assert_eq!(*bench.panics.borrow(), [""; 0]);
             let hash = bench.world.trace.hash();
@@ -93,7 +111,7 @@ pub fn try_run(lie: Option<Lie>, test: impl AsyncFnOnce(&Bench) + Send + 'static
 
 #[track_caller]
 pub fn run(test: impl AsyncFnOnce(&Bench) + Send + 'static) {
-    if let Err(why) = try_run(None, test) {
+    if let Err(why) = try_run(Setup::default(), test) {
         panic!("{why}");
     }
 }
@@ -131,10 +149,15 @@ pub fn sim_log(node: &Node) -> SimLog {
     SimLog::new(node.clone(), Rc::new(BROKERS.to_vec()), settings)
 }
 
-fn host_program(counters: Rc<LogHostCounters>, watch: Rc<Watch>) -> Program {
+fn host_program(counters: Rc<LogHostCounters>, watch: Rc<Watch>, transactions: Transactions) -> Program {
+    let profile = match transactions {
+        Transactions::V1 => Profile::Platform,
+        Transactions::V2 => Profile::Java,
+    };
     Rc::new(move |node| {
         let dirty = sim_log(&node).with_isolation_level(IsolationLevel::ReadUncommitted);
-        let log = WatchedLog::new(Rc::new(sim_log(&node)), Rc::new(dirty), &node.name, watch.clone());
+        let log = sim_log(&node).with_profile(profile);
+        let log = WatchedLog::new(Rc::new(log), Rc::new(dirty), &node.name, watch.clone());
         let ports = LogPorts {
             clock: Rc::new(SimClock(node.clone())),
             entropy: Rc::new(SimEntropy::new(&node)),
@@ -153,29 +176,26 @@ fn host_program(counters: Rc<LogHostCounters>, watch: Rc<Watch>) -> Program {
 }
 
 impl Bench {
-    async fn start(lie: Option<Lie>) -> Self {
+    async fn start(setup: Setup) -> Self {
         let links = Links { base_ns: 100_000, jitter_ns: 200_000 };
         let world = World::new(&WorldSettings { seed: 1, epoch_ns: EPOCH_NS, links });
         let panics = Rc::<RefCell<Vec<String>>>::default();
         world.trace.watch(Box::new(Panics(panics.clone())));
         let cluster = cluster(EPOCH_NS / 1_000_000);
         let (watch, counters) = (Rc::<Watch>::default(), [Rc::<LogHostCounters>::default(), Rc::default()]);
-        watch.lie.set(lie);
-        for place in 0..BROKERS.len() {
+        watch.lie.set(setup.lie);
+        for (place, index) in BROKERS.into_iter().enumerate() {
             let cluster = cluster.clone();
             let program: Program =
                 Rc::new(move |node| broker::run(node, cluster.clone(), place).boxed_local());
-            assert_eq!(
-                world.add_node(&format!("kafka/{place}"), NodeClock::default(), program),
-                BROKERS[place]
-            );
+            assert_eq!(world.add_node(&format!("kafka/{place}"), NodeClock::default(), program), index);
         }
         let for_controller = cluster.clone();
         let program: Program =
             Rc::new(move |node| controller::run(node, for_controller.clone()).boxed_local());
         assert_eq!(world.add_node("kafka-controller", NodeClock::default(), program), CONTROLLER);
         for (place, index) in HOSTS.into_iter().enumerate() {
-            let program = host_program(counters[place].clone(), watch.clone());
+            let program = host_program(counters[place].clone(), watch.clone(), setup.transactions);
             let name = format!("{NAME}/{}", place + 1);
             assert_eq!(world.add_node(&name, NodeClock::default(), program), index);
         }
@@ -248,12 +268,20 @@ impl Bench {
         seat.stir(outputs.unwrap_or_default());
     }
 
-    /// Another replica leads a partition, if it is alive and in sync.
-    pub fn move_leader(&self, topic: &str, partition: i32, to: i32) {
+    /// The calls that a host waits for at the moment.
+    pub fn calls_of(&self, host: usize) -> Vec<&'static str> {
+        let is_running = self.world.is_running(HOSTS[host]);
+        let name = &self.world.node_names()[HOSTS[host]];
+        if is_running { self.watch.calls_of(name) } else { Vec::new() }
+    }
+
+    /// Another replica leads a partition, if it is alive and in sync: whether it was another before.
+    pub fn move_leader(&self, topic: &str, partition: i32, to: i32) -> bool {
         let at = TopicPartition::new(topic, partition);
         let seat = &self.cluster.controller;
-        let (_, outputs) = seat.controller.borrow_mut().move_leader(self.now_ms(), &at, to);
+        let (moved, outputs) = seat.controller.borrow_mut().move_leader(self.now_ms(), &at, to);
         seat.stir(outputs);
+        moved
     }
 
     /// The changelogs begin at this offset from now on, or where their logs end before it.

@@ -1,9 +1,8 @@
 //! Plays a script, heals what it broke, and has the outcome judged.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use kafka::cluster::TRANSACTION_STATE;
 use kafka::{Moment, Trouble};
 use sim::world::life::End;
 use sim::world::network::NodeIndex;
@@ -11,66 +10,18 @@ use sim::world::network::rules::LinkEffect;
 
 use crate::bench::{BROKERS, Bench, HOSTS};
 use crate::counter::NAME;
+use crate::coverage::{Coverage, MOVES, died, stood_still};
 use crate::judge::judge;
 use crate::script::{Script, Step};
 
 /// Faults of steps begin and end under numbers of their own.
 type Fault = u32;
 
+/// Odds of a request to be late, or to come twice.
+const LATE_PPM: u32 = 300_000;
+
 /// No varint of a message begins so.
 const GARBAGE: &[u8] = b"\xff\xff\xff";
-
-/// What happened over all scripts: where nothing of a kind ever did, the test has shown nothing of it.
-#[derive(Debug, Default)]
-pub struct Coverage {
-    inputs: AtomicU64,
-    recoveries: AtomicU64,
-    aborts: AtomicU64,
-    unknown_commits: AtomicU64,
-    fencings: AtomicU64,
-    void_offsets: AtomicU64,
-    dead_letters: AtomicU64,
-    snapshots: AtomicU64,
-}
-
-impl Coverage {
-    fn sums(&self) -> [(&'static str, &AtomicU64); 8] {
-        [
-            ("inputs", &self.inputs),
-            ("recoveries", &self.recoveries),
-            ("aborts", &self.aborts),
-            ("unknown commits", &self.unknown_commits),
-            ("fencings", &self.fencings),
-            ("offsets asked for by who was not the owner", &self.void_offsets),
-            ("dead letters", &self.dead_letters),
-            ("snapshots", &self.snapshots),
-        ]
-    }
-
-    fn note(&self, bench: &Bench) {
-        for counters in &bench.counters {
-            let counted = [
-                (&self.inputs, &counters.inputs),
-                (&self.recoveries, &counters.recoveries),
-                (&self.aborts, &counters.aborts),
-                (&self.unknown_commits, &counters.unknown_commits),
-                (&self.fencings, &counters.fencings),
-                (&self.dead_letters, &counters.dead_letters),
-                (&self.snapshots, &counters.snapshots),
-            ];
-            for (sum, count) in counted {
-                sum.fetch_add(count.get(), Ordering::Relaxed);
-            }
-        }
-        self.void_offsets.fetch_add(bench.watch.void.get(), Ordering::Relaxed);
-    }
-
-    /// What never happened.
-    pub fn lacks(&self) -> Vec<&'static str> {
-        let never = self.sums().into_iter().filter(|(_, sum)| sum.load(Ordering::Relaxed) == 0);
-        never.map(|(what, _)| what).collect()
-    }
-}
 
 pub async fn play(bench: &Bench, script: &Script, coverage: &Coverage) {
     let mut under_way = FuturesUnordered::new();
@@ -83,7 +34,7 @@ pub async fn play(bench: &Bench, script: &Script, coverage: &Coverage) {
                 () = under_way.select_next_some() => {}
             }
         }
-        under_way.push(happen(bench, fault, step));
+        under_way.push(happen(bench, coverage, fault, step));
     }
     while under_way.next().await.is_some() {}
     drop(under_way);
@@ -93,7 +44,7 @@ pub async fn play(bench: &Bench, script: &Script, coverage: &Coverage) {
     coverage.note(bench);
 }
 
-async fn happen(bench: &Bench, fault: Fault, step: &Step) {
+async fn happen(bench: &Bench, coverage: &Coverage, fault: Fault, step: &Step) {
     match step {
         Step::Send { name, count, by } => {
             let inputs: Vec<(&str, u64)> = (0..*count).map(|place| (*name, by * (place + 1))).collect();
@@ -106,12 +57,15 @@ async fn happen(bench: &Bench, fault: Fault, step: &Step) {
             }
         }
         Step::Garbage { name } => bench.send_garbage(name, GARBAGE).await,
-        Step::Kill { host, down_ms } => down(bench, fault, HOSTS[*host], *down_ms).await,
+        Step::Kill { host, down_ms } => host_down(bench, coverage, fault, *host, *down_ms).await,
         Step::KillAfterMessages { host, messages, down_ms } => {
             bench.wait_messages(*messages).await;
-            down(bench, fault, HOSTS[*host], *down_ms).await;
+            host_down(bench, coverage, fault, *host, *down_ms).await;
         }
-        Step::Pause { host, for_ms } => stand_still(bench, fault, HOSTS[*host], *for_ms).await,
+        Step::Pause { host, for_ms } => {
+            bench.calls_of(*host).into_iter().for_each(|call| coverage.add(stood_still(call), 1));
+            stand_still(bench, fault, HOSTS[*host], *for_ms).await;
+        }
         Step::Stop { host } => {
             bench.world.ask_to_stop(HOSTS[*host], fault);
             bench.wait_ms(40_000).await;
@@ -132,23 +86,55 @@ async fn happen(bench: &Bench, fault: Fault, step: &Step) {
         Step::Mute { api, done, for_ms } => {
             let moment = if *done { Moment::After } else { Moment::Before };
             let trouble = Trouble::NoAnswer { api: *api, moment, odds_ppm: 1_000_000 };
-            in_trouble(bench, fault, &trouble, *for_ms).await;
+            let met = in_trouble(bench, fault, &trouble, *for_ms).await;
+            coverage.add(format!("no answer to {api:?}"), met);
         }
         Step::Slow { api, for_ms } => {
             let trouble = Trouble::SlowAnswer { api: *api, min_ms: 100, max_ms: 4_000, odds_ppm: 500_000 };
-            in_trouble(bench, fault, &trouble, *for_ms).await;
+            let met = in_trouble(bench, fault, &trouble, *for_ms).await;
+            coverage.add(format!("late answers to {api:?}"), met);
+        }
+        Step::LateRequests { api, by_ms, for_ms } => {
+            let trouble =
+                Trouble::DelayedRequest { api: *api, min_ms: 1, max_ms: *by_ms, odds_ppm: LATE_PPM };
+            let met = in_trouble(bench, fault, &trouble, *for_ms).await;
+            coverage.add(format!("late {api:?}"), met);
+        }
+        Step::RepeatedRequests { api, by_ms, for_ms } => {
+            let trouble =
+                Trouble::RepeatedRequest { api: *api, min_ms: 1, max_ms: *by_ms, odds_ppm: LATE_PPM };
+            let met = in_trouble(bench, fault, &trouble, *for_ms).await;
+            coverage.add(format!("repeated {api:?}"), met);
         }
         Step::LoseCommit { done: true } => bench.watch.unheard_commits.set(1),
         Step::LoseCommit { done: false } => bench.watch.lost_commits.set(1),
         Step::MoveGroup { to } => {
             let at = bench.cluster.controller.controller.borrow().coordinator_partition(NAME);
-            bench.move_leader(&at.topic, at.partition, *to);
+            let moved = bench.move_leader(&at.topic, at.partition, *to);
+            note_move(bench, coverage, MOVES[0], moved);
         }
-        Step::MoveTransactions { partition, to } => bench.move_leader("__transaction_state", *partition, *to),
-        Step::MoveLeader { topic, partition, to } => bench.move_leader(topic, *partition, *to),
+        Step::MoveTransactions { partition, to } => {
+            let moved = bench.move_leader(TRANSACTION_STATE, *partition, *to);
+            note_move(bench, coverage, MOVES[1], moved);
+        }
+        Step::MoveLeader { topic, partition, to } => {
+            let moved = bench.move_leader(topic, *partition, *to);
+            note_move(bench, coverage, MOVES[2], moved);
+        }
         Step::Rebalance => bench.rebalance(),
         Step::ThrowOut { host } => bench.throw_out(HOSTS[*host]),
     }
+}
+
+/// Only a move that somebody waits for shows anything.
+fn note_move(bench: &Bench, coverage: &Coverage, what: &str, moved: bool) {
+    let is_felt = (0..HOSTS.len()).any(|host| !bench.calls_of(host).is_empty());
+    coverage.add(format!("{what} moves during a call"), u64::from(moved && is_felt));
+}
+
+async fn host_down(bench: &Bench, coverage: &Coverage, fault: Fault, host: usize, down_ms: u64) {
+    bench.calls_of(host).into_iter().for_each(|call| coverage.add(died(call), 1));
+    down(bench, fault, HOSTS[host], down_ms).await;
 }
 
 async fn down(bench: &Bench, fault: Fault, node: NodeIndex, down_ms: u64) {
@@ -163,7 +149,8 @@ async fn stand_still(bench: &Bench, fault: Fault, node: NodeIndex, for_ms: u64) 
     bench.world.resume(node, fault);
 }
 
-async fn in_trouble(bench: &Bench, fault: Fault, trouble: &Trouble, for_ms: u64) {
+/// How many requests it hit.
+async fn in_trouble(bench: &Bench, fault: Fault, trouble: &Trouble, for_ms: u64) -> u64 {
     for seat in bench.cluster.iter() {
         let mut rng = bench.world.rng(&format!("trouble/{fault}/{}", seat.node));
         seat.broker.borrow_mut().begin_trouble(
@@ -176,4 +163,5 @@ async fn in_trouble(bench: &Bench, fault: Fault, trouble: &Trouble, for_ms: u64)
     for seat in bench.cluster.iter() {
         seat.broker.borrow_mut().end_trouble(fault);
     }
+    bench.cluster.iter().map(|seat| seat.broker.borrow().met(fault)).sum()
 }

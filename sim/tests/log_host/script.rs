@@ -10,7 +10,7 @@ use crate::counter::{CHANGELOG, INPUT};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// What a host, or a coordinator on its behalf, asks brokers for.
-const APIS: [ApiKey; 10] = [
+pub const APIS: [ApiKey; 10] = [
     ApiKey::EndTxn,
     ApiKey::TxnOffsetCommit,
     ApiKey::Produce,
@@ -21,6 +21,15 @@ const APIS: [ApiKey; 10] = [
     ApiKey::OffsetFetch,
     ApiKey::ListOffsets,
     ApiKey::Fetch,
+];
+
+/// Requests of transactions of version 2 that may come to a coordinator or leader late, or twice.
+pub const LATE_APIS: [ApiKey; 5] = [
+    ApiKey::EndTxn,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::Produce,
+    ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
 ];
 
 /// One thing that happens.
@@ -90,6 +99,18 @@ pub enum Step {
         api: ApiKey,
         for_ms: u64,
     },
+    /// Some of such requests are carried out later.
+    LateRequests {
+        api: ApiKey,
+        by_ms: u64,
+        for_ms: u64,
+    },
+    /// Some of such requests are carried out once more, later.
+    RepeatedRequests {
+        api: ApiKey,
+        by_ms: u64,
+        for_ms: u64,
+    },
     /// The next commit is carried out, or not, and nobody says which.
     LoseCommit {
         done: bool,
@@ -123,12 +144,24 @@ pub struct Script {
 }
 
 impl Step {
+    /// Without late requests.
     pub const KINDS: usize = 18;
 
     /// Its name, without its numbers.
     pub fn kind(&self) -> String {
         let shown = format!("{self:?}");
         shown.split([' ', '{']).next().unwrap_or_default().to_owned()
+    }
+
+    /// Mostly as late as it takes for the next transaction to begin; sometimes later than a client waits.
+    fn draw_late(rng: &mut Rng) -> Self {
+        let api = LATE_APIS[rng.below(5) as usize];
+        let by_ms = if rng.below(4) == 0 { 1 + rng.below(45_000) } else { 1 + rng.below(300) };
+        let for_ms = 1 + rng.below(20_000);
+        match rng.below(2) {
+            0 => Self::LateRequests { api, by_ms, for_ms },
+            _ => Self::RepeatedRequests { api, by_ms, for_ms },
+        }
     }
 
     fn draw(rng: &mut Rng) -> Self {
@@ -168,7 +201,18 @@ impl Step {
 
 impl Script {
     pub fn draw(seed: u64) -> Self {
-        let mut rng = Rng::labelled(seed, "script");
+        Self::drawn(&mut Rng::labelled(seed, "script"), Step::draw)
+    }
+
+    /// ... in which requests are late.
+    pub fn draw_late(seed: u64) -> Self {
+        Self::drawn(&mut Rng::labelled(seed, "late"), |rng| match rng.below(6) {
+            0 => Step::draw_late(rng),
+            _ => Step::draw(rng),
+        })
+    }
+
+    fn drawn(rng: &mut Rng, draw: impl Fn(&mut Rng) -> Step) -> Self {
         let steps = 15 + rng.below(45);
         let steps = (0..steps).map(|_| {
             // Mostly close together; sometimes long enough for a session to end.
@@ -177,7 +221,7 @@ impl Script {
                 1..=3 => rng.below(500_000),
                 _ => rng.below(5_000),
             };
-            (pause_us, Step::draw(&mut rng))
+            (pause_us, draw(rng))
         });
         Self { steps: steps.collect() }
     }

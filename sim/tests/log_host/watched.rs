@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use host::ports::transactional_log::{
-    ErrorClass, GroupMember, GroupMetadata, InputOffset, LogReader, MemberEvent, TransactionError,
-    TransactionalLog, TransactionalProducer, TransactionalRecord,
+    ErrorClass, GroupMember, GroupMetadata, InputOffset, LogReader, MemberEvent, Page, ReadError,
+    TransactionError, TransactionalLog, TransactionalProducer, TransactionalRecord,
 };
 
 use crate::counter::CHANGELOG;
@@ -41,6 +41,14 @@ pub enum Lie {
     TurnsMessagesRound,
 }
 
+/// What a host can be in when it dies.
+pub const CALLS: [&str; 5] = [INIT, RECOVERY, SEND_OFFSET, COMMIT, ABORT];
+const INIT: &str = "InitProducerId";
+const RECOVERY: &str = "recovery";
+const SEND_OFFSET: &str = "sending the offset";
+const COMMIT: &str = "commit";
+const ABORT: &str = "abort";
+
 #[derive(Default)]
 pub struct Watch {
     pub lie: Cell<Option<Lie>>,
@@ -48,6 +56,8 @@ pub struct Watch {
     owners: RefCell<BTreeMap<i32, (i32, u64)>>,
     processes: Cell<u64>,
     batches: Cell<u64>,
+    /// Calls under way, by host.
+    calls: RefCell<BTreeMap<(String, &'static str), u64>>,
     /// So many of the next commits of hosts are carried out, and not answered.
     pub unheard_commits: Cell<u64>,
     /// So many of them are not carried out at first, and not answered.
@@ -58,7 +68,32 @@ pub struct Watch {
     pub wrong: Cell<u64>,
 }
 
+/// A call that a host waits for, until it is answered or the host is dead.
+struct UnderWay(Rc<Watch>, (String, &'static str));
+
+impl UnderWay {
+    fn begin(watch: &Rc<Watch>, host: &str, call: &'static str) -> Self {
+        let key = (host.to_owned(), call);
+        *watch.calls.borrow_mut().entry(key.clone()).or_default() += 1;
+        Self(watch.clone(), key)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(calls) = self.0.calls.borrow_mut().get_mut(&self.1) {
+            *calls -= 1;
+        }
+    }
+}
+
 impl Watch {
+    pub fn calls_of(&self, host: &str) -> Vec<&'static str> {
+        let calls = self.calls.borrow();
+        let of_host = calls.iter().filter(|((name, _), calls)| name == host && **calls > 0);
+        of_host.map(|((_, call), _)| *call).collect()
+    }
+
     fn lies(&self, lie: Lie) -> bool {
         self.lie.get() == Some(lie)
     }
@@ -110,6 +145,7 @@ impl TransactionalLog for WatchedLog {
             beside: has_beside.then(beside),
             is_beside_ready: false,
             last_offset: None,
+            name: self.name.clone(),
             watch: self.watch.clone(),
             process: self.process,
             is_void: false,
@@ -123,10 +159,38 @@ impl TransactionalLog for WatchedLog {
     }
 
     fn reader(&self) -> Box<dyn LogReader> {
-        match self.watch.lies(Lie::ReadsUncommitted) {
+        let reader = match self.watch.lies(Lie::ReadsUncommitted) {
             true => self.dirty.reader(),
             false => self.log.reader(),
-        }
+        };
+        let under_way = UnderWay::begin(&self.watch, &self.name, RECOVERY);
+        Box::new(WatchedReader { reader, _under_way: under_way })
+    }
+}
+
+/// A host reads while it recovers, and then no more.
+struct WatchedReader {
+    reader: Box<dyn LogReader>,
+    _under_way: UnderWay,
+}
+
+#[async_trait(?Send)]
+impl LogReader for WatchedReader {
+    async fn bounds(&mut self, topic: &'static str, partition: i32) -> Result<(i64, i64), ReadError> {
+        self.reader.bounds(topic, partition).await
+    }
+
+    async fn read(&mut self, topic: &'static str, partition: i32, offset: i64) -> Result<Page, ReadError> {
+        self.reader.read(topic, partition, offset).await
+    }
+
+    async fn committed(
+        &mut self,
+        group: &str,
+        topic: &'static str,
+        partition: i32,
+    ) -> Result<Option<i64>, ReadError> {
+        self.reader.committed(group, topic, partition).await
     }
 }
 
@@ -180,6 +244,7 @@ struct WatchedProducer {
     beside: Option<Box<dyn TransactionalProducer>>,
     is_beside_ready: bool,
     last_offset: Option<(InputOffset, GroupMetadata)>,
+    name: String,
     watch: Rc<Watch>,
     process: u64,
     /// The transaction's offset was asked for when the partition was another's.
@@ -222,7 +287,7 @@ impl WatchedProducer {
 
     fn twist(&self, mut records: Vec<TransactionalRecord>) -> Vec<TransactionalRecord> {
         add(&self.watch.batches);
-        if self.watch.batches.get() % 5 != 0 {
+        if !self.watch.batches.get().is_multiple_of(5) {
             return records;
         }
         let is_event = |record: &TransactionalRecord| {
@@ -248,6 +313,7 @@ impl WatchedProducer {
 #[async_trait(?Send)]
 impl TransactionalProducer for WatchedProducer {
     async fn init(&mut self) -> Result<(), TransactionError> {
+        let _init = UnderWay::begin(&self.watch, &self.name, INIT);
         self.producer.init().await
     }
 
@@ -266,6 +332,7 @@ impl TransactionalProducer for WatchedProducer {
         offset: &InputOffset,
         member: &GroupMetadata,
     ) -> Result<(), TransactionError> {
+        let _send = UnderWay::begin(&self.watch, &self.name, SEND_OFFSET);
         let owner = self.watch.owners.borrow().get(&offset.partition).copied();
         if owner.is_some_and(|(_, process)| process != self.process) && !self.is_void {
             self.is_void = true;
@@ -288,6 +355,7 @@ impl TransactionalProducer for WatchedProducer {
     }
 
     async fn commit(&mut self) -> Result<(), TransactionError> {
+        let _commit = UnderWay::begin(&self.watch, &self.name, COMMIT);
         let result = self.commit_or_lose().await;
         let is_unknown = result.as_ref().is_err_and(|error| error.class == ErrorClass::Unknown);
         match self.watch.lie.get() {
@@ -306,6 +374,7 @@ impl TransactionalProducer for WatchedProducer {
     }
 
     async fn abort(&mut self) -> Result<(), TransactionError> {
+        let _abort = UnderWay::begin(&self.watch, &self.name, ABORT);
         let result = self.producer.abort().await;
         // It was committed: the client says that there is nothing to abort.
         if std::mem::take(&mut self.pretends_aborted) { Ok(()) } else { result }

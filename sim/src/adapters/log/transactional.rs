@@ -34,6 +34,7 @@ impl SimLog {
 impl TransactionalLog for SimLog {
     fn transactional_producer(&self, transactional_id: &str) -> Box<dyn TransactionalProducer> {
         let mut config = ProducerConfig::new(self.bootstrap_servers(), self.client_id.clone());
+        config.profile = self.profile;
         config.transactional_id = Some(transactional_id.to_owned());
         config.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS;
         config.delivery_timeout_ms = Some(i64::from(TRANSACTION_TIMEOUT_MS));
