@@ -149,9 +149,17 @@ mod tests {
         actions.dedup();
         assert_eq!(actions.len(), all, "no action has two families");
         for family_of in Family::ALL {
-            assert!(family_of.actions().iter().all(|action| family(action, "kafka/1") == family_of));
+            assert!(family_of.actions().iter().all(|action| family(action, "settlement") == family_of));
         }
         assert_eq!(family("meteor", "bank"), Family::Other);
+    }
+
+    #[test]
+    fn a_disk_of_a_broker_is_kafka_s() {
+        for target in ["kafka/1", "kafka", "one of kafka"] {
+            assert_eq!(family("disk-full", target), Family::Kafka, "{target}");
+        }
+        assert_eq!(family("disk-full", "postgres/trade"), Family::Databases);
     }
 
     #[test]
