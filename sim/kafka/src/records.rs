@@ -240,7 +240,8 @@ fn encode(records: &[RecordView<'_>], producer: Option<BatchProducer>, attribute
     let count = i32::try_from(records.len()).expect("a batch holds fewer than 2^31 records");
     let base_timestamp = records[0].timestamp;
     let max_timestamp = records.iter().map(|record| record.timestamp).max().unwrap_or(base_timestamp);
-    let payload: usize = records.iter().map(|record| body_size(record) + 24).sum();
+    let sizes = records.iter().zip(0..).map(|(record, delta)| size_of(record, delta, base_timestamp));
+    let payload: usize = sizes.map(|size| varint_size(len(size)) + size).sum();
     let mut batch = BytesMut::with_capacity(HEADER_SIZE + payload);
     let producer =
         producer.unwrap_or(BatchProducer { producer_id: NONE, producer_epoch: -1, base_sequence: -1 });
@@ -268,8 +269,7 @@ fn encode(records: &[RecordView<'_>], producer: Option<BatchProducer>, attribute
 
 fn put_record(batch: &mut BytesMut, record: &RecordView<'_>, delta: usize, base_timestamp: TimestampMs) {
     let timestamp_delta = record.timestamp - base_timestamp;
-    let size = 1 + varint_size(timestamp_delta) + varint_size(len(delta)) + body_size(record);
-    put_varint(batch, len(size));
+    put_varint(batch, len(size_of(record, delta, base_timestamp)));
     batch.put_i8(0); // attributes
     put_varint(batch, timestamp_delta);
     put_varint(batch, len(delta));
@@ -280,6 +280,11 @@ fn put_record(batch: &mut BytesMut, record: &RecordView<'_>, delta: usize, base_
         put_nullable(batch, Some(name.as_bytes()));
         put_nullable(batch, Some(value));
     }
+}
+
+/// Size of a record, without its length.
+fn size_of(record: &RecordView<'_>, delta: usize, base_timestamp: TimestampMs) -> usize {
+    1 + varint_size(record.timestamp - base_timestamp) + varint_size(len(delta)) + body_size(record)
 }
 
 /// Size of key, value and headers with their lengths.

@@ -9,7 +9,7 @@
 #
 # k=v are settings of the brokers and the controller, by their real names; the rest is as Kafka has it, but for few
 # threads and little memory. Needs Java 17 and Maven. KAFKA_VERSION chooses another release, KAFKA_CACHE another place
-# for the jars. With KAFKA_WATCH_PID all four end when that process does.
+# for the jars, KAFKA_JAVA_OPTIONS more memory for each. With KAFKA_WATCH_PID all four end when that process does.
 set -euo pipefail
 
 VERSION=${KAFKA_VERSION:-4.4.0}
@@ -131,7 +131,9 @@ SETTINGS
 }
 
 jvm() {
-  exec java -Xmx256m -Xms64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData \
+  local options=${KAFKA_JAVA_OPTIONS:--Xmx256m -Xms64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1}
+  # shellcheck disable=SC2086
+  exec java $options -Xshare:auto -XX:-UsePerfData \
     -Djava.awt.headless=true -Dorg.slf4j.simpleLogger.defaultLogLevel="${KAFKA_LOG_LEVEL:-warn}" \
     -cp "$CACHE/*" "$@"
 }

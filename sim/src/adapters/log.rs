@@ -12,7 +12,7 @@ use kafka::client::{
     Producer, ProducerRecord, Profile,
 };
 use kafka::partitioner::partition_for;
-use kafka::{Request, Response, TopicPartition, topic_name};
+use kafka::{Request, Response, StrBytes, TopicName, TopicPartition};
 
 pub use self::settings::KafkaClientSettings;
 use super::{CallError, Peers};
@@ -111,7 +111,7 @@ struct SimProducer(Producer<BrokerLink>);
 impl LogProducer for SimProducer {
     async fn send(&mut self, records: Vec<OutRecord>) -> Vec<Result<(), SendError>> {
         let records = records.into_iter().map(|record| ProducerRecord {
-            topic: topic_name(record.topic),
+            topic: TopicName(StrBytes::from_static_str(record.topic)),
             partition: None,
             key: Some(record.key),
             value: record.value,

@@ -14,6 +14,7 @@ use invariants::Fact;
 use invariants::fact::Visible;
 use kafka::client::LinkError;
 use kafka::cluster::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use kafka::records::{BatchHeader, decode_batch};
 use kafka::{Broker, ConnectionId, Output, Peer, PeerAnswer, Request, Response, TopicPartition};
 
 use super::controller::ControllerSeat;
@@ -293,11 +294,11 @@ fn tell_visible(
     leader_epoch: i32,
     records: bytes::Bytes,
 ) {
-    let (header, records) =
-        kafka::records::decode_batch(&records).expect("a broker stores batches that decode");
+    let header = BatchHeader::read(&records).expect("a broker stores batches that decode");
     if !cluster.is_news(at, header.last_offset() + 1) {
         return;
     }
+    let (_, records) = decode_batch(&records).expect("a broker stores batches that decode");
     for record in records {
         let pairs = record.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
         let headers = Headers::from_pairs(pairs);

@@ -231,8 +231,7 @@ impl Broker {
         let enough = usize::try_from(request.min_bytes).unwrap_or(0);
         let mut sum = 0;
         let mut look = |broker: &Broker, topic: &TopicName, wanted: &FetchPartition| {
-            let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).max(enough);
-            match broker.available(topic, wanted, reader, limit) {
+            match broker.available(topic, wanted, reader, enough) {
                 Ok(available) => sum += available,
                 Err(_) => sum = usize::MAX / 2,
             }
@@ -268,14 +267,14 @@ impl Broker {
         topic: &TopicName,
         wanted: &FetchPartition,
         reader: Reader,
-        limit: usize,
+        enough: usize,
     ) -> Result<usize, ResponseError> {
         let (_, replica) = self.led(topic, wanted.partition)?;
         check_leader_epoch(replica, wanted.current_leader_epoch)?;
         if diverges(replica, wanted)?.is_some() {
-            return Ok(limit.max(1));
+            return Ok(enough.max(1));
         }
-        let available = replica.log.available(wanted.fetch_offset, reader.end(replica), limit);
+        let available = replica.log.available(wanted.fetch_offset, reader.end(replica), enough);
         available.map_err(|OutOfRange| ResponseError::OffsetOutOfRange)
     }
 

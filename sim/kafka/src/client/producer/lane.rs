@@ -15,14 +15,20 @@ pub(super) struct Batch {
     size: usize,
     pub created_at: TimestampMs,
     pub deadline: TimestampMs,
-    /// Kept as sent: an attempt without an answer is repeated with the same sequence.
-    encoded: Option<(Option<BatchProducer>, Bytes)>,
+    encoded: Option<Encoded>,
     /// An attempt was not answered, or not definitely.
     pub maybe_written: bool,
     pub attempts: u32,
     /// The pause before the next attempt ends then.
     pub not_before: TimestampMs,
     backoff: Backoff,
+}
+
+/// How a batch was sent: an attempt without an answer is repeated with the same sequence. The bytes are made again from its
+/// records, so that a leader's log can have them for itself.
+struct Encoded {
+    producer: Option<BatchProducer>,
+    size: usize,
 }
 
 impl Batch {
@@ -36,12 +42,12 @@ impl Batch {
     }
 
     pub fn bytes(&self) -> usize {
-        self.encoded.as_ref().map_or(self.size, |(_, bytes)| bytes.len())
+        self.encoded.as_ref().map_or(self.size, |encoded| encoded.size)
     }
 
     /// Identity and sequence under which it was sent.
     pub fn producer(&self) -> Option<BatchProducer> {
-        self.encoded.as_ref().and_then(|(producer, _)| *producer)
+        self.encoded.as_ref().and_then(|encoded| encoded.producer)
     }
 
     pub fn is_encoded(&self) -> bool {
@@ -54,16 +60,14 @@ impl Batch {
     }
 
     pub fn encode(&mut self, producer: Option<BatchProducer>, is_transactional: bool) -> Bytes {
-        let records = &self.records;
-        let encode = || {
-            let views: Vec<RecordView<'_>> = records.iter().map(|(_, record)| view(record)).collect();
-            let bytes = match producer {
-                Some(producer) if is_transactional => encode_transactional_batch(&views, producer),
-                producer => encode_batch(&views, producer),
-            };
-            (producer, bytes)
+        let producer = self.encoded.as_ref().map_or(producer, |encoded| encoded.producer);
+        let views: Vec<RecordView<'_>> = self.records.iter().map(|(_, record)| view(record)).collect();
+        let bytes = match producer {
+            Some(producer) if is_transactional => encode_transactional_batch(&views, producer),
+            producer => encode_batch(&views, producer),
         };
-        self.encoded.get_or_insert_with(encode).1.clone()
+        self.encoded = Some(Encoded { producer, size: bytes.len() });
+        bytes
     }
 
     pub fn try_again(&mut self, now: TimestampMs) {
