@@ -1,5 +1,6 @@
 //! A cluster that nobody uses: three brokers, and twenty consumers that wait.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use futures::FutureExt;
@@ -37,7 +38,16 @@ fn kafkas() -> Profile {
     (settings, clients)
 }
 
-pub fn run((settings, clients): Profile, hours: f64) {
+/// What happened in each simulated second.
+#[derive(Clone, Copy, Default)]
+pub struct Pulse {
+    pub messages: f64,
+    /// Messages delivered, and alarms.
+    pub wakeups: f64,
+}
+
+pub fn run((settings, clients): Profile, hours: f64) -> Pulse {
+    let pulse = Cell::new(Pulse::default());
     let consumer = |number: usize| -> Program {
         Rc::new(move |node| {
             async move {
@@ -54,5 +64,9 @@ pub fn run((settings, clients): Profile, hours: f64) {
     };
     ours::world(settings, (0..CONSUMERS).map(consumer).collect(), async |world| {
         world.until(world.now_ns() + (hours * 3.6e12) as i64).await;
+        let a_second = |count: u64| count as f64 / (hours * 3_600.0);
+        let (messages, wakeups) = (world.network.messages(), world.agenda.wakeups());
+        pulse.set(Pulse { messages: a_second(messages), wakeups: a_second(wakeups) });
     });
+    pulse.get()
 }

@@ -1,4 +1,6 @@
-//! librdkafka with its defaults: a producer with acks=all, and a group of one consumer.
+//! librdkafka: a producer with acks=all, and a group of one consumer. Defaults but for `batch.num.messages`, and for how many
+//! records the consumer queues: by default it pauses for a second whenever it has 100,000 of a partition, which would hide
+//! how fast brokers are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,6 +106,8 @@ impl Job {
             .set("group.id", topic)
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
+            .set("queued.min.messages", "10000000")
+            .set("queued.max.messages.kbytes", "1048576")
             .create()
             .expect("a consumer");
         consumer.subscribe(&[topic]).expect("subscribed");
