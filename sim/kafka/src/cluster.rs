@@ -247,6 +247,8 @@ pub struct ClusterSettings {
     pub transaction_state_log_replication_factor: i16,
     pub transaction_state_log_segment_bytes: i32,
     pub transaction_state_log_min_isr: i32,
+    /// The finalised feature `eligible.leader.replicas.version`: 1 (KIP-966), or 0 without it.
+    pub eligible_leader_replicas_version: i16,
     /// The finalised feature `transaction.version`: 1, or 2 (KIP-890 part 2).
     pub transaction_version: i16,
 }
@@ -278,6 +280,7 @@ impl Default for ClusterSettings {
             transaction_state_log_replication_factor: 3,
             transaction_state_log_segment_bytes: 100 << 20,
             transaction_state_log_min_isr: 2,
+            eligible_leader_replicas_version: 1,
             transaction_version: 2,
         }
     }

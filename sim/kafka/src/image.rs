@@ -31,6 +31,8 @@ pub struct BrokerImage {
     pub epoch: i64,
     /// Out of session: it leads nothing and is in sync with nothing.
     pub fenced: bool,
+    /// About to stop, for as long as this process lasts: it leads nothing and comes into no in-sync set.
+    pub in_controlled_shutdown: bool,
 }
 
 /// A topic.
@@ -47,6 +49,10 @@ pub struct PartitionImage {
     /// The first is the preferred leader.
     pub replicas: Vec<i32>,
     pub isr: Vec<i32>,
+    /// Eligible leader replicas (KIP-966): not in sync, but they have everything that was acknowledged.
+    pub elr: Vec<i32>,
+    /// Who led last, while nobody is in sync (in Kafka, the only member of `LastKnownElr`).
+    pub last_known_leader: Option<i32>,
     /// [`NO_LEADER`] where nobody may lead.
     pub leader: i32,
     pub leader_epoch: i32,
@@ -57,7 +63,7 @@ pub struct PartitionImage {
 impl Image {
     /// A new cluster whose brokers are all there, with the topics of its start and the coordinators' own.
     pub fn first(cluster: &ClusterSpec) -> Image {
-        let brokers = cluster.brokers.iter().map(|id| (*id, BrokerImage { epoch: 0, fenced: false }));
+        let brokers = cluster.brokers.iter().map(|id| (*id, BrokerImage::of(0, false)));
         let topics = cluster.topics.iter().cloned().chain(cluster.internal_topics());
         let topics = topics.map(|spec| {
             let id = topic_id(&spec.name, 0);
@@ -79,6 +85,21 @@ impl Image {
     pub fn is_alive(&self, broker: i32) -> bool {
         self.brokers.get(&broker).is_some_and(|broker| !broker.fenced)
     }
+
+    /// In session, and not about to stop: it may lead, and may be in sync.
+    pub fn is_active(&self, broker: i32) -> bool {
+        self.brokers.get(&broker).is_some_and(|broker| broker.is_active())
+    }
+}
+
+impl BrokerImage {
+    pub fn of(epoch: i64, fenced: bool) -> BrokerImage {
+        BrokerImage { epoch, fenced, in_controlled_shutdown: false }
+    }
+
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
 }
 
 impl TopicImage {
@@ -95,7 +116,15 @@ impl TopicImage {
 impl PartitionImage {
     pub fn new(replicas: Vec<i32>) -> PartitionImage {
         let leader = replicas.first().copied().unwrap_or(NO_LEADER);
-        PartitionImage { isr: replicas.clone(), replicas, leader, leader_epoch: 0, partition_epoch: 0 }
+        PartitionImage {
+            isr: replicas.clone(),
+            elr: Vec::new(),
+            last_known_leader: None,
+            replicas,
+            leader,
+            leader_epoch: 0,
+            partition_epoch: 0,
+        }
     }
 }
 

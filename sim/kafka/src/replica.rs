@@ -51,6 +51,8 @@ pub(crate) struct FollowerState {
     /// The last time at which it had all that the leader had.
     pub caught_up_at: Option<TimestampMs>,
     fetched_at: Option<TimestampMs>,
+    /// Of the process that fetched last, if it said (KIP-903).
+    pub broker_epoch: Option<i64>,
     /// Where the leader's log ended at its last fetch.
     leader_end_at_fetch: i64,
 }
@@ -117,6 +119,20 @@ impl Replica {
             followers: followers.collect(),
             told: self.last_stable_offset(),
         });
+    }
+
+    /// Processes with these broker epochs have taken the place of others: nobody knows what they have until they fetch. True
+    /// if one of the others was about to be asked for as in sync.
+    pub fn forget_followers(&mut self, renewed: &BTreeMap<i32, i64>) -> bool {
+        let Role::Leader(leading) = &mut self.role else { return false };
+        let mut forgotten = Vec::new();
+        for (id, follower) in &mut leading.followers {
+            if renewed.get(id).is_some_and(|epoch| follower.broker_epoch != Some(*epoch)) {
+                *follower = FollowerState::default();
+                forgotten.push(*id);
+            }
+        }
+        leading.wanted_isr.take_if(|isr| isr.iter().any(|id| forgotten.contains(id))).is_some()
     }
 
     /// Up to here `read_committed` readers may read.

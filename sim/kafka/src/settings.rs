@@ -174,6 +174,7 @@ impl ClusterSettings {
             }
             "transaction.state.log.segment.bytes" => to(&mut self.transaction_state_log_segment_bytes, value),
             "transaction.state.log.min.isr" => to(&mut self.transaction_state_log_min_isr, value),
+            "eligible.leader.replicas.version" => to(&mut self.eligible_leader_replicas_version, value),
             "transaction.version" => to(&mut self.transaction_version, value),
             _ => false,
         }

@@ -68,6 +68,7 @@ pub(crate) fn all() -> Vec<KafkaSetting> {
         setting("offsets.topic.segment.bytes", count),
         setting("flush.messages", SettingKind::Integer { min: 1, max: i64::MAX }),
         setting("unclean.leader.election.enable", SettingKind::Flag),
+        setting("eligible.leader.replicas.version", SettingKind::Integer { min: 0, max: 1 }),
         only("transactional.id", SettingKind::Text, "", NO_TRANSACTIONS),
         only("transaction.timeout.ms", millis, "", NO_TRANSACTIONS),
         setting("isolation.level", SettingKind::Choice(&["read_uncommitted", "read_committed"])),

@@ -23,8 +23,9 @@ const UNSERVED: &[ApiKey] = &[
 const GROUP_KEY: i8 = 0;
 const TRANSACTION_KEY: i8 = 1;
 
-/// The features that clients look at, with the highest level spoken here.
+/// The features that clients look at, with the highest levels spoken here.
 const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
+const ELIGIBLE_LEADER_REPLICAS_VERSION: (&str, i16) = ("eligible.leader.replicas.version", 1);
 
 impl Broker {
     pub(super) fn find_coordinator(&self, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
@@ -58,18 +59,25 @@ impl Broker {
         let keys = offered.map(|(key, min, max)| {
             ApiVersion::default().with_api_key(*key as i16).with_min_version(*min).with_max_version(*max)
         });
-        let (name, max_version) = TRANSACTION_VERSION;
-        let name = StrBytes::from_static_str(name);
-        let supported = SupportedFeatureKey::default().with_name(name.clone()).with_max_version(max_version);
-        let level = self.config.cluster.settings.transaction_version;
-        let finalized = FinalizedFeatureKey::default()
-            .with_name(name)
-            .with_max_version_level(level)
-            .with_min_version_level(level);
+        let settings = &self.config.cluster.settings;
+        let features = [
+            (TRANSACTION_VERSION, settings.transaction_version),
+            (ELIGIBLE_LEADER_REPLICAS_VERSION, settings.eligible_leader_replicas_version),
+        ];
+        let name = |name| StrBytes::from_static_str(name);
+        let supported = features.iter().map(|((feature, max_version), _)| {
+            SupportedFeatureKey::default().with_name(name(feature)).with_max_version(*max_version)
+        });
+        let finalized = features.iter().filter(|(_, level)| *level > 0).map(|((feature, _), level)| {
+            FinalizedFeatureKey::default()
+                .with_name(name(feature))
+                .with_max_version_level(*level)
+                .with_min_version_level(*level)
+        });
         ApiVersionsResponse::default()
             .with_api_keys(keys.collect())
-            .with_supported_features(vec![supported])
+            .with_supported_features(supported.collect())
             .with_finalized_features_epoch(0)
-            .with_finalized_features(if level > 0 { vec![finalized] } else { Vec::new() })
+            .with_finalized_features(finalized.collect())
     }
 }

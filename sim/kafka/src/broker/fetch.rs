@@ -168,13 +168,20 @@ impl Broker {
 
     /// A follower has everything below the offsets that it asks for.
     fn note_follower(&mut self, now: TimestampMs, request: &FetchRequest, outputs: &mut Vec<Output>) {
+        let follower = request.replica_id.0;
+        let broker_epoch = Some(request.replica_state.replica_epoch).filter(|epoch| *epoch >= 0);
+        let known = self.image.brokers.get(&follower).map(|broker| broker.epoch);
+        if broker_epoch.is_some() && broker_epoch < known {
+            // A process that has ended, and may have had more than the next.
+            return;
+        }
         for topic in &request.topics {
             for wanted in &topic.partitions {
                 let at = TopicPartition { topic: topic.topic.clone(), partition: wanted.partition };
                 let Ok((_, replica)) = self.led(&at.topic, at.partition) else { continue };
                 let is_current = check_leader_epoch(replica, wanted.current_leader_epoch).is_ok();
                 if is_current && diverges(replica, wanted).is_ok_and(|diverging| diverging.is_none()) {
-                    self.follower_fetched(now, request.replica_id.0, &at, wanted.fetch_offset, outputs);
+                    self.follower_fetched(now, (follower, broker_epoch), &at, wanted.fetch_offset, outputs);
                 }
             }
         }

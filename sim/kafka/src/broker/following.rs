@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopic};
+use kafka_protocol::messages::fetch_request::{
+    FetchPartition, FetchRequest, FetchTopic, ForgottenTopic, ReplicaState,
+};
 use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchResponse, PartitionData};
 use kafka_protocol::messages::{BrokerId, TopicName};
 
@@ -145,6 +147,7 @@ impl Broker {
         let settings = &self.config.cluster.settings;
         let request = FetchRequest::default()
             .with_replica_id(BrokerId(self.config.id))
+            .with_replica_state(ReplicaState::default().with_replica_epoch(self.session.epoch()))
             .with_max_wait_ms(settings.replica_fetch_wait_max_ms)
             .with_min_bytes(settings.replica_fetch_min_bytes)
             .with_max_bytes(settings.replica_fetch_response_max_bytes);

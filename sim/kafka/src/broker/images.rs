@@ -2,6 +2,7 @@
 //!
 //! Real: `BrokerMetadataPublisher`, `ReplicaManager.applyDelta`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -35,12 +36,31 @@ impl Broker {
         if before.brokers != image.brokers {
             // Who has caught up may be in sync from now on.
             self.isr_changes.look_at(now);
+            self.forget_ended_processes(&before);
         }
         self.drop_topics(image, outputs);
         for (name, topic) in &image.topics {
             let unchanged = before.topics.get(name).is_some_and(|known| Arc::ptr_eq(known, topic));
             if is_first || !unchanged {
                 self.take_topic(now, name, topic, outputs);
+            }
+        }
+    }
+
+    /// What followers had in an earlier process they may have lost.
+    fn forget_ended_processes(&mut self, before: &Image) {
+        let is_new = |id: &i32, epoch: i64| before.brokers.get(id).is_none_or(|known| known.epoch != epoch);
+        let brokers = self.image.brokers.iter().map(|(id, broker)| (*id, broker.epoch));
+        let renewed: BTreeMap<i32, i64> = brokers.filter(|(id, epoch)| is_new(id, *epoch)).collect();
+        if renewed.is_empty() {
+            return;
+        }
+        for (name, topic) in &mut self.topics {
+            for (index, replica) in (0..).zip(&mut topic.replicas) {
+                let Some(replica) = replica else { continue };
+                if replica.forget_followers(&renewed) {
+                    self.isr_changes.forget(&TopicPartition { topic: name.clone(), partition: index });
+                }
             }
         }
     }

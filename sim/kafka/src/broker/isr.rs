@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka_protocol::messages::alter_partition_request::{PartitionData, TopicData};
+use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, BrokerId};
 
 use super::peers::Purpose;
@@ -14,7 +14,7 @@ use super::{Broker, Output};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::peer::Peer;
 use crate::protocol::{Response, check};
-use crate::replica::Role;
+use crate::replica::{Replica, Role};
 
 /// Pause before the controller is asked again, milliseconds.
 const RETRY_MS: i64 = 100;
@@ -61,7 +61,7 @@ impl Broker {
             for (index, replica) in (0..).zip(&topic.replicas) {
                 let Some(replica) = replica else { continue };
                 has_laggard |= replica.has_laggard();
-                if let Some(isr) = replica.better_isr(now, me, lag_time_max_ms, |id| image.is_alive(id)) {
+                if let Some(isr) = replica.better_isr(now, me, lag_time_max_ms, |id| image.is_active(id)) {
                     wanted.push((TopicPartition { topic: name.clone(), partition: index }, isr));
                 }
             }
@@ -110,7 +110,7 @@ impl Broker {
             let data = PartitionData::default()
                 .with_partition_index(at.partition)
                 .with_leader_epoch(replica.leader_epoch)
-                .with_new_isr(isr.iter().map(|id| BrokerId(*id)).collect())
+                .with_new_isr_with_epochs(isr.iter().map(|id| self.broker_state(replica, *id)).collect())
                 .with_partition_epoch(replica.partition_epoch);
             match topics.last_mut().filter(|last| last.topic_id == topic.id) {
                 Some(last) => last.partitions.push(data),
@@ -123,6 +123,14 @@ impl Broker {
             .with_topics(topics);
         self.isr_changes.asked = Some(wanted);
         self.call(Peer::Controller, request.into(), TIMEOUT_MS, Purpose::IsrChanges, outputs);
+    }
+
+    /// Which process of a broker is meant: the one that fetched last, or, before that, the one that was in sync.
+    fn broker_state(&self, replica: &Replica, broker: i32) -> BrokerState {
+        let known = || self.image.brokers.get(&broker).map(|known| known.epoch);
+        let follower = replica.leading().and_then(|leading| leading.followers.get(&broker));
+        let epoch = follower.and_then(|state| state.broker_epoch).or_else(known).unwrap_or(-1);
+        BrokerState::default().with_broker_id(BrokerId(broker)).with_broker_epoch(epoch)
     }
 
     /// The image that came with the answer has the new lists already; what was refused is looked at anew.
@@ -146,8 +154,7 @@ impl Broker {
             let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
             response.error_code == 0 && partitions.all(|partition| check(partition.error_code).is_ok())
         });
-        if !is_taken {
-            self.isr_changes.look_at(now + RETRY_MS);
-        }
+        // While one change is under way nobody else is let in: another follower may have caught up meanwhile.
+        self.isr_changes.look_at(if is_taken { now } else { now + RETRY_MS });
     }
 }

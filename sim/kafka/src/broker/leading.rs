@@ -95,7 +95,7 @@ impl Broker {
         let lag_time_max_ms = self.config.cluster.settings.replica_lag_time_max_ms;
         let Broker { topics, image, .. } = self;
         let Ok((_, replica)) = super::led_in(topics, &at.topic, at.partition) else { return };
-        if !replica.advance(now, lag_time_max_ms, min_insync, |id| image.is_alive(id)) {
+        if !replica.advance(now, lag_time_max_ms, min_insync, |id| image.is_active(id)) {
             return;
         }
         let high_watermark = replica.high_watermark;
@@ -173,7 +173,7 @@ impl Broker {
     pub(super) fn follower_fetched(
         &mut self,
         now: TimestampMs,
-        follower: i32,
+        (follower, broker_epoch): (i32, Option<i64>),
         at: &TopicPartition,
         offset: i64,
         outputs: &mut Vec<Output>,
@@ -185,10 +185,14 @@ impl Broker {
         let end = replica.log.end_offset();
         let Role::Leader(leading) = &mut replica.role else { return };
         let Some(state) = leading.followers.get_mut(&follower) else { return };
+        if broker_epoch < state.broker_epoch {
+            return;
+        }
+        state.broker_epoch = broker_epoch;
         state.fetched(now, offset, end);
         let is_outside = !leading.isr.contains(&follower);
         let better = is_outside
-            .then(|| replica.better_isr(now, me, lag_time_max_ms, |id| image.is_alive(id)))
+            .then(|| replica.better_isr(now, me, lag_time_max_ms, |id| image.is_active(id)))
             .flatten();
         if let Some(isr) = better {
             self.want_isr(at, isr);

@@ -146,8 +146,8 @@ impl Broker {
                     .with_leader_epoch(partition.leader_epoch)
                     .with_replica_nodes(ids(&partition.replicas))
                     .with_isr_nodes(ids(&partition.isr))
-                    .with_eligible_leader_replicas(Some(Vec::new()))
-                    .with_last_known_elr(Some(Vec::new()))
+                    .with_eligible_leader_replicas(Some(ids(&partition.elr)))
+                    .with_last_known_elr(Some(ids(partition.last_known_leader.as_slice())))
                     .with_offline_replicas(self.offline(partition))
             });
             let partitions = partitions.collect();

@@ -354,6 +354,7 @@ impl Broker {
                 let Some(replica) = replica else { continue };
                 let to = replica.log.end_offset();
                 let Some(from) = replica.log.lose_power(now, writeback_ms) else { continue };
+                self.session.stopped_uncleanly();
                 replica.rebuild_producers();
                 replica.high_watermark = replica.high_watermark.min(replica.log.end_offset());
                 let partition = TopicPartition { topic: name.clone(), partition: index };

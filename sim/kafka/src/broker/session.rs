@@ -39,6 +39,8 @@ pub(super) struct Session {
     asked: Option<u64>,
     shutting_down: bool,
     may_stop: bool,
+    /// The epoch of the process before, if that stopped cleanly: its clean shutdown file.
+    previous_epoch: Option<i64>,
     /// This process has not taken an image yet.
     without_image: bool,
 }
@@ -53,6 +55,7 @@ impl Session {
             asked: None,
             shutting_down: false,
             may_stop: false,
+            previous_epoch: None,
             without_image: true,
         }
     }
@@ -74,6 +77,7 @@ impl Session {
 
     pub fn restart(&mut self, now: TimestampMs) {
         self.incarnation += 1;
+        self.previous_epoch = self.may_stop.then(|| self.epoch());
         self.asked = None;
         self.shutting_down = false;
         self.may_stop = false;
@@ -82,6 +86,11 @@ impl Session {
             self.state = State::Registering;
             self.due = Some(now);
         }
+    }
+
+    /// The disk has lost something since: there is no clean shutdown file.
+    pub fn stopped_uncleanly(&mut self) {
+        self.may_stop = false;
     }
 
     pub fn serves(&self) -> bool {
@@ -121,6 +130,11 @@ impl Broker {
         self.session.may_stop
     }
 
+    fn flush_all_logs(&mut self) {
+        let replicas = self.topics.values_mut().flat_map(|topic| topic.replicas.iter_mut().flatten());
+        replicas.for_each(|replica| replica.log.flush());
+    }
+
     pub(super) fn send_heartbeat(&mut self, now: TimestampMs, outputs: &mut Vec<Output>) {
         if self.session.asked.is_some() || self.session.due.is_none_or(|due| due > now) {
             return;
@@ -134,6 +148,7 @@ impl Broker {
                     self.config.id.unsigned_abs().into(),
                     self.session.incarnation,
                 ))
+                .with_previous_broker_epoch(self.session.previous_epoch.unwrap_or(-1))
                 .into(),
             State::Registered { epoch } => BrokerHeartbeatRequest::default()
                 .with_broker_id(id)
@@ -167,7 +182,10 @@ impl Broker {
         } else if let Ok(response) = BrokerHeartbeatResponse::try_from(answer.response) {
             match check(response.error_code) {
                 Ok(()) => {
-                    self.session.may_stop |= response.should_shut_down;
+                    if response.should_shut_down {
+                        self.session.may_stop = true;
+                        self.flush_all_logs();
+                    }
                     // The answer was held for as long as there was nothing new.
                     self.session.due = (!self.session.may_stop).then_some(now);
                 }

@@ -54,7 +54,8 @@ impl Session {
 }
 
 impl Controller {
-    /// A process of a broker has started. While the session of its predecessor lasts it is refused.
+    /// A process of a broker has started. While the session of its predecessor lasts it is refused. If that did not stop
+    /// cleanly, the broker may have lost records.
     pub(super) fn register(
         &mut self,
         now: TimestampMs,
@@ -67,14 +68,22 @@ impl Controller {
             let error = ResponseError::DuplicateBrokerRegistration;
             return BrokerRegistrationResponse::default().with_error_code(error.code()).with_broker_epoch(-1);
         }
+        let is_new_process = session.incarnation != request.incarnation_id;
         self.end_sessions(now, outputs);
+        let policy = self.policy();
+        let may_have_lost = policy.tracks_eligible
+            && is_new_process
+            && !self.is_current(broker, request.previous_broker_epoch);
         let epoch = self.next_broker_epoch;
         self.next_broker_epoch += 1;
         let due = now + self.cluster.settings.broker_session_timeout_ms;
         let session = Session { incarnation: request.incarnation_id, ..Session::until(due) };
         self.sessions.insert(broker, session);
-        self.edit(now, outputs, |image, _| {
-            image.brokers.insert(broker, BrokerImage { epoch, fenced: true });
+        self.edit(now, outputs, |image, outputs| {
+            image.brokers.insert(broker, BrokerImage::of(epoch, true));
+            if may_have_lost {
+                super::elections::come_back_with_less(image, policy, broker, outputs);
+            }
             true
         });
         BrokerRegistrationResponse::default().with_broker_epoch(epoch)
@@ -179,13 +188,13 @@ impl Controller {
     }
 
     fn fence(&mut self, now: TimestampMs, broker: i32, outputs: &mut Vec<ControllerOutput>) {
-        let unclean = self.unclean_topics();
+        let policy = self.policy();
         self.edit(now, outputs, |image, outputs| {
             if !set_fenced(image, broker, true) {
                 return false;
             }
             outputs.push(ControllerOutput::BrokerFenced { broker, fenced: true });
-            super::elections::leave(image, broker, &unclean, outputs);
+            super::elections::leave(image, policy, broker, outputs);
             true
         });
     }
@@ -194,13 +203,13 @@ impl Controller {
         if self.image.is_alive(broker) {
             return;
         }
-        let unclean = self.unclean_topics();
+        let policy = self.policy();
         self.edit(now, outputs, |image, outputs| {
             if !set_fenced(image, broker, false) {
                 return false;
             }
             outputs.push(ControllerOutput::BrokerFenced { broker, fenced: false });
-            super::elections::come_back(image, &unclean, outputs);
+            super::elections::come_back(image, policy, outputs);
             true
         });
     }
@@ -209,7 +218,12 @@ impl Controller {
     fn let_go(&mut self, now: TimestampMs, broker: i32, outputs: &mut Vec<ControllerOutput>) {
         let session = self.sessions.get_mut(&broker).expect("a registered broker has a session");
         session.shutting_down = true;
-        self.edit(now, outputs, |image, outputs| super::elections::hand_over(image, broker, outputs));
+        let policy = self.policy();
+        self.edit(now, outputs, |image, outputs| {
+            let Some(known) = image.brokers.get_mut(&broker) else { return false };
+            let is_new = !std::mem::replace(&mut known.in_controlled_shutdown, true);
+            super::elections::leave(image, policy, broker, outputs) || is_new
+        });
     }
 }
 

@@ -9,12 +9,14 @@ use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterC
 
 use super::{Controller, ControllerOutput};
 use crate::cluster::{TimestampMs, TopicSpec, topic_name};
+use crate::image::PartitionImage;
 use crate::settings;
 
 /// `ConfigResource.Type.TOPIC`.
 const TOPIC: i8 = 2;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
+const MIN_INSYNC: &str = "min.insync.replicas";
 
 impl Controller {
     pub(super) fn alter_configs(
@@ -28,13 +30,18 @@ impl Controller {
             let response = AlterConfigsResourceResponse::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
+            let renews_min_insync = resource.configs.iter().any(|config| config.name.as_str() == MIN_INSYNC);
             match self.altered(&resource) {
                 Ok(spec) => {
                     if !validate_only {
                         self.edit(now, outputs, |image, _| {
                             let topic = image.topics.get_mut(&spec.name);
                             let topic = topic.expect("its settings have just been read");
-                            Arc::make_mut(topic).spec = spec;
+                            let topic = Arc::make_mut(topic);
+                            topic.spec = spec;
+                            if renews_min_insync {
+                                topic.partitions.iter_mut().for_each(forget_eligible);
+                            }
                             true
                         });
                     }
@@ -61,5 +68,15 @@ impl Controller {
             .map_err(|settings::Refused| ResponseError::InvalidConfig)?;
         }
         Ok(spec)
+    }
+}
+
+/// Who was eligible was so by another `min.insync.replicas`. A partition that nobody is in sync with has no leader then until
+/// an operator wants an unclean one.
+fn forget_eligible(partition: &mut PartitionImage) {
+    if !partition.elr.is_empty() || partition.last_known_leader.is_some() {
+        partition.elr.clear();
+        partition.last_known_leader = None;
+        partition.partition_epoch += 1;
     }
 }

@@ -1,4 +1,4 @@
-//! Elections: leaders come from the in-sync replicas, or, where that is allowed, from any that is alive.
+//! Elections: brokers come and go, and operators have their wishes. Who may lead is in `in_sync`.
 //!
 //! Real: `PartitionChangeBuilder`, `ReplicationControlManager`.
 
@@ -11,9 +11,10 @@ use kafka_protocol::messages::elect_leaders_response::{
 };
 use kafka_protocol::messages::{ElectLeadersRequest, TopicName};
 
+use super::in_sync::{Change, Policy, Rules, eligible_beside, settle};
 use super::{Controller, ControllerOutput};
 use crate::cluster::{TimestampMs, TopicPartition};
-use crate::image::{Image, NO_LEADER, PartitionImage, TopicImage};
+use crate::image::{BrokerImage, Image, NO_LEADER, PartitionImage, TopicImage};
 
 /// A partition's new leader, or that it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +27,6 @@ pub struct Elected {
     pub unclean: bool,
 }
 
-/// Topics that take any replica for a leader when all in-sync ones are gone.
-pub(super) type UncleanTopics = BTreeSet<TopicName>;
-
 /// `election_type` of `ElectLeaders`.
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
@@ -38,16 +36,18 @@ const IMBALANCE_PERCENT: usize = 10;
 /// Goes through all partitions and tells which got another leader. True if any changed at all.
 fn each_partition(
     image: &mut Image,
+    policy: Policy,
     outputs: &mut Vec<ControllerOutput>,
-    mut change: impl FnMut(&TopicName, &mut PartitionImage, &dyn Fn(i32) -> bool) -> Change,
+    mut change: impl FnMut(&mut PartitionImage, &Rules, &dyn Fn(i32) -> bool) -> Change,
 ) -> bool {
     let brokers = image.brokers.clone();
-    let alive = |id: i32| brokers.get(&id).is_some_and(|broker| !broker.fenced);
+    let may_lead = |id: i32| brokers.get(&id).is_some_and(BrokerImage::is_active);
     let mut changed = false;
     for (name, topic) in &mut image.topics {
         for index in 0..topic.partitions.len() {
             let mut partition = topic.partitions[index].clone();
-            let outcome = change(name, &mut partition, &alive);
+            let rules = policy.rules(&topic.spec, partition.replicas.len());
+            let outcome = change(&mut partition, &rules, &may_lead);
             if outcome == Change::Nothing {
                 continue;
             }
@@ -63,13 +63,6 @@ fn each_partition(
     changed
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    Nothing,
-    Replicas,
-    Leader { unclean: bool },
-}
-
 fn elected(name: &TopicName, index: usize, partition: &PartitionImage, unclean: bool) -> ControllerOutput {
     let index = i32::try_from(index).expect("partitions are counted in an i32");
     ControllerOutput::Elected(Elected {
@@ -81,86 +74,92 @@ fn elected(name: &TopicName, index: usize, partition: &PartitionImage, unclean: 
     })
 }
 
-/// Gives a partition a leader that is in sync and alive, or, if that is allowed, just alive. The leader stays if it may.
-fn choose(partition: &mut PartitionImage, alive: &dyn Fn(i32) -> bool, unclean: bool) -> Change {
-    let may_lead = |id: i32| alive(id) && partition.isr.contains(&id);
-    if may_lead(partition.leader) {
-        return Change::Nothing;
-    }
-    let before = partition.leader;
-    if let Some(clean) = partition.replicas.iter().copied().find(|id| may_lead(*id)) {
-        partition.leader = clean;
-        return Change::Leader { unclean: false };
-    }
-    match partition.replicas.iter().copied().find(|id| alive(*id)).filter(|_| unclean) {
-        Some(any) => {
-            partition.leader = any;
-            partition.isr = vec![any];
-            Change::Leader { unclean: true }
-        }
-        None => {
-            partition.leader = NO_LEADER;
-            if before == NO_LEADER { Change::Nothing } else { Change::Leader { unclean: false } }
-        }
-    }
+fn without(isr: &[i32], broker: i32) -> Vec<i32> {
+    isr.iter().copied().filter(|id| *id != broker).collect()
 }
 
-/// A broker is fenced: it leads nothing and is in sync with nothing, but the last in-sync replica stays on the list.
+/// A broker is fenced, or about to stop: it leads nothing and is in sync with nothing. True if that changed anything.
 pub(super) fn leave(
     image: &mut Image,
+    policy: Policy,
     broker: i32,
-    unclean: &UncleanTopics,
+    outputs: &mut Vec<ControllerOutput>,
+) -> bool {
+    each_partition(image, policy, outputs, |partition, rules, may_lead| {
+        match partition.isr.contains(&broker) {
+            true => settle(partition, without(&partition.isr, broker), None, rules, may_lead),
+            false => Change::Nothing,
+        }
+    })
+}
+
+/// A broker comes back after an end that was not clean: what it has may be less than it had.
+pub(super) fn come_back_with_less(
+    image: &mut Image,
+    policy: Policy,
+    broker: i32,
     outputs: &mut Vec<ControllerOutput>,
 ) {
-    each_partition(image, outputs, |name, partition, alive| {
-        let was_in_sync = partition.isr.contains(&broker) && partition.isr.len() > 1;
-        if was_in_sync {
-            partition.isr.retain(|id| *id != broker);
-        }
-        match choose(partition, alive, unclean.contains(name)) {
-            Change::Nothing if was_in_sync => Change::Replicas,
-            change => change,
+    each_partition(image, policy, outputs, |partition, rules, may_lead| {
+        match partition.isr.contains(&broker) || partition.elr.contains(&broker) {
+            true => settle(partition, without(&partition.isr, broker), Some(broker), rules, may_lead),
+            false => Change::Nothing,
         }
     });
 }
 
 /// A broker is back: partitions without a leader may have one now.
-pub(super) fn come_back(image: &mut Image, unclean: &UncleanTopics, outputs: &mut Vec<ControllerOutput>) {
-    each_partition(image, outputs, |name, partition, alive| match partition.leader {
-        NO_LEADER => choose(partition, alive, unclean.contains(name)),
+pub(super) fn come_back(image: &mut Image, policy: Policy, outputs: &mut Vec<ControllerOutput>) {
+    each_partition(image, policy, outputs, |partition, rules, may_lead| match partition.leader {
+        NO_LEADER => settle(partition, partition.isr.clone(), None, rules, may_lead),
         _ => Change::Nothing,
     });
 }
 
-/// A broker is about to stop: others lead what it led, and it is in sync with nothing, as far as there are others.
-pub(super) fn hand_over(image: &mut Image, broker: i32, outputs: &mut Vec<ControllerOutput>) -> bool {
-    each_partition(image, outputs, |_, partition, alive| {
-        let others = partition.isr.iter().any(|id| *id != broker && alive(*id));
-        if !others || !partition.isr.contains(&broker) {
-            return Change::Nothing;
-        }
-        partition.isr.retain(|id| *id != broker);
-        match choose(partition, alive, false) {
-            Change::Nothing => Change::Replicas,
-            change => change,
-        }
-    })
+/// All processes have died at once: nobody is in sync, and who was has what it had.
+#[cfg(feature = "tcp")]
+pub(super) fn all_leave(image: &mut Image, policy: Policy) {
+    each_partition(image, policy, &mut Vec::new(), |partition, rules, _| {
+        settle(partition, Vec::new(), None, rules, &|_| false)
+    });
 }
 
 /// Makes a replica the leader, if it is in sync and alive.
-fn prefer(partition: &mut PartitionImage, replica: i32, alive: &dyn Fn(i32) -> bool) -> Change {
-    if partition.leader == replica || !alive(replica) || !partition.isr.contains(&replica) {
+fn prefer(partition: &mut PartitionImage, replica: i32, may_lead: &dyn Fn(i32) -> bool) -> Change {
+    if partition.leader == replica || !may_lead(replica) || !partition.isr.contains(&replica) {
         return Change::Nothing;
     }
     partition.leader = replica;
     Change::Leader { unclean: false }
 }
 
+/// Makes a replica the leader that is alive, in sync or not.
+fn force(
+    partition: &mut PartitionImage,
+    replica: i32,
+    rules: &Rules,
+    may_lead: &dyn Fn(i32) -> bool,
+) -> Change {
+    if partition.leader == replica || !may_lead(replica) || !partition.replicas.contains(&replica) {
+        return Change::Nothing;
+    }
+    let is_eligible = partition.isr.is_empty() && partition.elr.contains(&replica);
+    let unclean = !is_eligible && !partition.isr.contains(&replica);
+    if is_eligible {
+        partition.elr = eligible_beside(replica, &partition.elr, rules);
+        partition.isr = vec![replica];
+    } else if unclean {
+        partition.elr.clear();
+        partition.isr = vec![replica];
+    }
+    partition.leader = replica;
+    partition.last_known_leader = None;
+    Change::Leader { unclean }
+}
+
 impl Controller {
-    pub(super) fn unclean_topics(&self) -> UncleanTopics {
-        let default = self.cluster.settings.unclean_leader_election_enable;
-        let allowed = |topic: &TopicImage| topic.spec.unclean_leader_election_enable.unwrap_or(default);
-        self.image.topics.iter().filter(|(_, topic)| allowed(topic)).map(|(name, _)| name.clone()).collect()
+    pub(super) fn policy(&self) -> Policy {
+        Policy::of(&self.cluster.settings)
     }
 
     /// `leader-move`: makes a replica the leader of a partition, if it is alive and in sync. True if it leads now and did
@@ -172,9 +171,12 @@ impl Controller {
         to: i32,
     ) -> (bool, Vec<ControllerOutput>) {
         let mut outputs = Vec::new();
+        let policy = self.policy();
         let mut moved = false;
         self.edit(now, &mut outputs, |image, outputs| {
-            moved = elect_one(image, at, outputs, |partition, alive| prefer(partition, to, alive));
+            moved = elect_one(image, policy, at, outputs, |partition, _, may_lead| {
+                prefer(partition, to, may_lead)
+            });
             moved
         });
         (moved, outputs)
@@ -189,18 +191,13 @@ impl Controller {
         to: i32,
     ) -> (bool, Vec<ControllerOutput>) {
         let mut outputs = Vec::new();
+        let policy = self.policy();
         let mut unclean = false;
         self.edit(now, &mut outputs, |image, outputs| {
-            elect_one(image, at, outputs, |partition, alive| {
-                if !alive(to) || !partition.replicas.contains(&to) || partition.leader == to {
-                    return Change::Nothing;
-                }
-                unclean = !partition.isr.contains(&to);
-                partition.leader = to;
-                if unclean {
-                    partition.isr = vec![to];
-                }
-                Change::Leader { unclean }
+            elect_one(image, policy, at, outputs, |partition, rules, may_lead| {
+                let change = force(partition, to, rules, may_lead);
+                unclean = change == Change::Leader { unclean: true };
+                change
             })
         });
         (unclean, outputs)
@@ -258,11 +255,15 @@ impl Controller {
         if unclean && partition.leader != NO_LEADER || !unclean && partition.leader == preferred {
             return Some(ResponseError::ElectionNotNeeded);
         }
+        let policy = self.policy();
         let mut elected = false;
         self.edit(now, outputs, |image, outputs| {
-            elected = elect_one(image, at, outputs, |partition, alive| match unclean {
-                true => choose(partition, alive, true),
-                false => prefer(partition, preferred, alive),
+            elected = elect_one(image, policy, at, outputs, |partition, rules, may_lead| match unclean {
+                true => {
+                    let rules = Rules { unclean: true, ..*rules };
+                    settle(partition, partition.isr.clone(), None, &rules, may_lead)
+                }
+                false => prefer(partition, preferred, may_lead),
             });
             elected
         });
@@ -288,7 +289,7 @@ impl Controller {
 
     fn could_be_led_better(&self, partition: &PartitionImage) -> bool {
         let preferred = partition.replicas[0];
-        partition.leader != preferred && partition.isr.contains(&preferred) && self.image.is_alive(preferred)
+        partition.leader != preferred && partition.isr.contains(&preferred) && self.image.is_active(preferred)
     }
 
     /// `auto.leader.rebalance.enable`: brokers that lead too few of the partitions that prefer them get those back.
@@ -301,11 +302,12 @@ impl Controller {
         };
         let imbalanced: BTreeSet<i32> =
             self.image.brokers.keys().copied().filter(|id| is_imbalanced(*id)).collect();
+        let policy = self.policy();
         self.edit(now, outputs, |image, outputs| {
-            each_partition(image, outputs, |_, partition, alive| {
+            each_partition(image, policy, outputs, |partition, _, may_lead| {
                 let preferred = partition.replicas[0];
                 match imbalanced.contains(&preferred) {
-                    true => prefer(partition, preferred, alive),
+                    true => prefer(partition, preferred, may_lead),
                     false => Change::Nothing,
                 }
             })
@@ -315,17 +317,19 @@ impl Controller {
 
 fn elect_one(
     image: &mut Image,
+    policy: Policy,
     at: &TopicPartition,
     outputs: &mut Vec<ControllerOutput>,
-    mut change: impl FnMut(&mut PartitionImage, &dyn Fn(i32) -> bool) -> Change,
+    mut change: impl FnMut(&mut PartitionImage, &Rules, &dyn Fn(i32) -> bool) -> Change,
 ) -> bool {
     let brokers = image.brokers.clone();
-    let alive = |id: i32| brokers.get(&id).is_some_and(|broker| !broker.fenced);
+    let may_lead = |id: i32| brokers.get(&id).is_some_and(BrokerImage::is_active);
     let index = usize::try_from(at.partition).ok();
     let Some(topic) = image.topics.get_mut(&at.topic) else { return false };
     let Some(index) = index.filter(|index| *index < topic.partitions.len()) else { return false };
     let mut partition = topic.partitions[index].clone();
-    let Change::Leader { unclean } = change(&mut partition, &alive) else { return false };
+    let rules = policy.rules(&topic.spec, partition.replicas.len());
+    let Change::Leader { unclean } = change(&mut partition, &rules, &may_lead) else { return false };
     partition.partition_epoch += 1;
     partition.leader_epoch += 1;
     outputs.push(elected(&at.topic, index, &partition, unclean));

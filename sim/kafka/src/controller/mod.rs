@@ -3,8 +3,7 @@
 //! Fakes a KRaft quorum that always has a leader: one state machine that never forgets. Brokers register and
 //! heartbeat; one whose session is over is fenced, and its partitions get leaders from their in-sync replicas. Metadata
 //! comes to brokers with the answers to their heartbeats, which are held until there is some (in Kafka brokers
-//! fetch `__cluster_metadata`). Omits the quorum's own elections, reassignments, racks, and eligible leader replicas
-//! (KIP-966).
+//! fetch `__cluster_metadata`). Omits the quorum's own elections, reassignments and racks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use crate::protocol::{Request, RequestKind, Response};
 mod brokers;
 mod configs;
 mod elections;
+mod in_sync;
 mod partitions;
 mod topics;
 
@@ -100,6 +100,9 @@ impl Controller {
                 partition.leader_epoch += 1;
                 partition.partition_epoch += 1;
             }
+        }
+        if has_peers {
+            elections::all_leave(&mut image, in_sync::Policy::of(&cluster.settings));
         }
         let fresh = Controller::new(cluster, now);
         let sessions = fresh.sessions.keys().map(|id| (*id, Session::over())).collect();

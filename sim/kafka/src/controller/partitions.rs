@@ -5,14 +5,15 @@
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::alter_partition_request::PartitionData as Wanted;
+use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData as Wanted};
 use kafka_protocol::messages::alter_partition_response::{PartitionData, TopicData};
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, BrokerId};
 use uuid::Uuid;
 
+use super::in_sync::{Policy, settle};
 use super::{Controller, ControllerOutput};
 use crate::cluster::TimestampMs;
-use crate::image::{Image, PartitionImage};
+use crate::image::{BrokerImage, Image, PartitionImage, TopicImage};
 
 impl Controller {
     pub(super) fn alter_partition(
@@ -27,12 +28,13 @@ impl Controller {
             return AlterPartitionResponse::default().with_error_code(error);
         }
         let mut topics = Vec::with_capacity(request.topics.len());
+        let policy = self.policy();
         self.edit(now, outputs, |image, _| {
             let mut changed = false;
             for topic in request.topics {
                 let partitions = topic.partitions.iter().map(|wanted| {
                     let index = wanted.partition_index;
-                    match alter(image, broker, topic.topic_id, wanted) {
+                    match alter(image, policy, broker, topic.topic_id, wanted) {
                         Ok(partition) => {
                             changed = true;
                             described(index, partition)
@@ -53,12 +55,13 @@ impl Controller {
 
 fn alter<'a>(
     image: &'a mut Image,
+    policy: Policy,
     broker: i32,
     topic_id: Uuid,
     wanted: &Wanted,
 ) -> Result<&'a PartitionImage, ResponseError> {
     let brokers = &image.brokers;
-    let alive = |id: i32| brokers.get(&id).is_some_and(|broker| !broker.fenced);
+    let may_lead = |id: i32| brokers.get(&id).is_some_and(BrokerImage::is_active);
     let topic = image.topics.values_mut().find(|topic| topic.id == topic_id);
     let topic = topic.ok_or(ResponseError::UnknownTopicId)?;
     let index = usize::try_from(wanted.partition_index).ok();
@@ -77,15 +80,21 @@ fn alter<'a>(
     if wanted.partition_epoch < current.partition_epoch {
         return Err(ResponseError::InvalidUpdateVersion);
     }
-    let isr: Vec<i32> = wanted.new_isr.iter().map(|id| id.0).collect();
+    let isr: Vec<i32> = wanted.new_isr_with_epochs.iter().map(|state| state.broker_id.0).collect();
     if !isr.contains(&broker) || isr.iter().any(|id| !current.replicas.contains(id)) {
         return Err(ResponseError::InvalidRequest);
     }
-    if isr.iter().any(|id| !alive(*id)) {
+    // The leader may have seen an earlier process of a broker that has lost records since (KIP-903).
+    let is_same = |state: &BrokerState| {
+        brokers.get(&state.broker_id.0).is_some_and(|broker| broker.epoch == state.broker_epoch)
+    };
+    if isr.iter().any(|id| !may_lead(*id)) || !wanted.new_isr_with_epochs.iter().all(is_same) {
         return Err(ResponseError::IneligibleReplica);
     }
-    let partition = &mut Arc::make_mut(topic).partitions[index];
-    partition.isr = isr;
+    let TopicImage { spec, partitions, .. } = Arc::make_mut(topic);
+    let partition = &mut partitions[index];
+    let rules = policy.rules(spec, partition.replicas.len());
+    settle(partition, isr, None, &rules, &may_lead);
     partition.partition_epoch += 1;
     Ok(partition)
 }

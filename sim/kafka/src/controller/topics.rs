@@ -128,7 +128,7 @@ impl Controller {
         let replicas: Vec<i32> = brokers.iter().map(|id| id.0).collect();
         let repeated = (1..replicas.len()).any(|place| replicas[..place].contains(&replicas[place]));
         let unknown = replicas.iter().any(|id| !self.image.brokers.contains_key(id));
-        let isr: Vec<i32> = replicas.iter().copied().filter(|id| self.image.is_alive(*id)).collect();
+        let isr: Vec<i32> = replicas.iter().copied().filter(|id| self.image.is_active(*id)).collect();
         if repeated || unknown || isr.is_empty() {
             return Err(ResponseError::InvalidReplicaAssignment);
         }

@@ -32,6 +32,7 @@ mod g_partitioner;
 mod h_compaction;
 mod h_log;
 mod h_retention;
+mod i_eligible_leaders;
 mod i_replication;
 mod seams;
 mod troubles;

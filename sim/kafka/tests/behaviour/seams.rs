@@ -66,9 +66,11 @@ fn c33_api_versions_names_the_finalised_transaction_version() {
     for level in [0, 1, 2] {
         let mut bench = Bench::with(|config| config.cluster.settings.transaction_version = level);
         let response: ApiVersionsResponse = bench.call(ApiVersionsRequest::default());
-        assert_eq!(response.supported_features[0].max_version, 2);
-        let finalized = response.finalized_features.first();
-        let finalized = finalized.map(|feature| (feature.name.as_str(), feature.max_version_level));
-        assert_eq!(finalized, (level > 0).then_some(("transaction.version", level)));
+        let name = "transaction.version";
+        let supported = response.supported_features.iter().find(|feature| feature.name.as_str() == name);
+        assert_eq!(supported.map(|feature| feature.max_version), Some(2));
+        let finalized = response.finalized_features.iter().find(|feature| feature.name.as_str() == name);
+        let finalized = finalized.map(|feature| feature.max_version_level);
+        assert_eq!(finalized, (level > 0).then_some(level));
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::journal::{Frame, put_frame};
 use crate::cluster::{TopicSpec, topic_name};
-use crate::image::{BrokerImage, PartitionImage, TopicImage};
+use crate::image::{BrokerImage, NO_LEADER, PartitionImage, TopicImage};
 use crate::settings;
 
 /// A log of one broker.
@@ -78,6 +78,7 @@ impl Change {
                     out.put_i32(*id);
                     out.put_i64(broker.epoch);
                     out.put_u8(u8::from(broker.fenced));
+                    out.put_u8(u8::from(broker.in_controlled_shutdown));
                 }
             }),
             Change::Topic(topic) => put_frame(frames, TOPIC, |out| put_topic(out, topic)),
@@ -110,7 +111,9 @@ impl Change {
                 let broker = |bytes: &mut Reader<'_>| {
                     let id = bytes.small()?;
                     let epoch = bytes.number()?.cast_signed();
-                    Some((id, BrokerImage { epoch, fenced: bytes.byte()? != 0 }))
+                    let fenced = bytes.byte()? != 0;
+                    let in_controlled_shutdown = bytes.byte()? != 0;
+                    Some((id, BrokerImage { epoch, fenced, in_controlled_shutdown }))
                 };
                 Change::Brokers(bytes.list(broker)?.into_iter().collect())
             }
@@ -165,10 +168,11 @@ fn put_topic(out: &mut Vec<u8>, topic: &TopicImage) {
     }
     put_length(out, topic.partitions.len());
     for partition in &topic.partitions {
-        for brokers in [&partition.replicas, &partition.isr] {
+        for brokers in [&partition.replicas, &partition.isr, &partition.elr] {
             put_length(out, brokers.len());
             brokers.iter().for_each(|broker| out.put_i32(*broker));
         }
+        out.put_i32(partition.last_known_leader.unwrap_or(NO_LEADER));
         out.put_i32(partition.leader);
         out.put_i32(partition.leader_epoch);
         out.put_i32(partition.partition_epoch);
@@ -223,6 +227,8 @@ impl Reader<'_> {
             Some(PartitionImage {
                 replicas: bytes.list(Self::small)?,
                 isr: bytes.list(Self::small)?,
+                elr: bytes.list(Self::small)?,
+                last_known_leader: bytes.small().map(|id| (id != NO_LEADER).then_some(id))?,
                 leader: bytes.small()?,
                 leader_epoch: bytes.small()?,
                 partition_epoch: bytes.small()?,

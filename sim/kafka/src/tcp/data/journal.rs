@@ -11,7 +11,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The first bytes of the file: what it is, and of which format.
-const MAGIC: &[u8; 24] = b"bellwether kafka data 1\n";
+const MAGIC: &[u8; 24] = b"bellwether kafka data 2\n";
 const FILE: &str = "journal";
 const NEXT_FILE: &str = "journal.next";
 /// Size and CRC.
