@@ -125,8 +125,9 @@ fn main() {
         eprintln!("LOUD: no behaviour is judged on Apache Kafka: {error}");
     }
     let grounds = [Ground::new(Kind::Tcp, "ours"), Ground::new(Kind::Apache, "apache")];
-    let mut trials = grounds[0].trials(false);
-    trials.extend(grounds[1].trials(no_apache.is_some()));
+    let (ours, apache) = (grounds[0].trials(false), grounds[1].trials(no_apache.is_some()));
+    // By turns, so that who waits for the one does not keep the other waiting.
+    let trials = ours.into_iter().zip(apache).flat_map(|(ours, apache)| [ours, apache]).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Brokers end before the process does.
     drop(grounds);

@@ -15,7 +15,7 @@ use super::clock::Clock;
 use super::config::ServerConfig;
 use super::data::{self, Data, DataError};
 use super::host::Host;
-use super::listener::listen;
+use super::listener::{self, KeptPort, listen};
 use crate::broker::{Broker, Output};
 use crate::cluster::{BrokerConfig, TimestampMs};
 
@@ -28,6 +28,8 @@ pub struct Server {
     commands: Option<UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
     ended: Arc<Mutex<Option<DataError>>>,
+    /// The ports of brokers that are stopped stay theirs.
+    _kept: Vec<Option<KeptPort>>,
 }
 
 /// Why a server does not start.
@@ -44,8 +46,9 @@ const UNPOISONED: &str = "nobody panics with it in hand";
 impl Server {
     /// Listens, and starts the brokers. An address that is taken is an error; a port 0 is chosen by the system.
     pub fn start(config: ServerConfig) -> Result<Server, StartError> {
-        let listeners: Vec<TcpListener> =
-            config.listen.iter().map(TcpListener::bind).collect::<io::Result<_>>()?;
+        let opened: Vec<_> =
+            config.listen.iter().map(|address| listener::open(*address)).collect::<io::Result<_>>()?;
+        let (listeners, kept): (Vec<TcpListener>, Vec<_>) = opened.into_iter().unzip();
         let bound: Vec<SocketAddr> =
             listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let unspecified = bound.iter().any(|address| address.ip().is_unspecified());
@@ -78,7 +81,7 @@ impl Server {
         };
         let thread = spawn(run)?;
         is_ready.recv().map_err(|_| io::Error::other("the server's thread ended"))??;
-        Ok(Server { addresses, commands: Some(commands), thread: Some(thread), ended })
+        Ok(Server { addresses, commands: Some(commands), thread: Some(thread), ended, _kept: kept })
     }
 
     /// Whether the server goes on. It ends by itself only where it cannot save any more: then this says why.

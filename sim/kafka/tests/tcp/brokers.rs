@@ -7,6 +7,7 @@ use kafka::protocol::Response;
 use kafka::tcp::{ServerConfig, StartError};
 use kafka::wire::client::Connection;
 use kafka_protocol::messages::MetadataRequest;
+use tokio::net::TcpStream;
 
 use crate::world::{batch, call, clients, connect, create, fetch, produce, request, server};
 
@@ -33,6 +34,22 @@ fn a_stopped_broker_refuses_and_comes_back_with_its_log() {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    });
+}
+
+/// A client that calls in vain, again and again, is given that very port for its own end at last.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_gets_the_port_of_a_stopped_broker() {
+    let server = server(1, &[]);
+    let address = server.addresses()[&1];
+    clients(async {
+        server.stop(1);
+        for _ in 0..60_000 {
+            assert!(TcpStream::connect(address).await.is_err(), "connected to itself");
+        }
+        server.start_again(1).expect("the port is free");
+        connect(address).await;
     });
 }
 

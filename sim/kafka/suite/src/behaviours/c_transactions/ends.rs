@@ -38,11 +38,16 @@ async fn c27_a_marker_takes_an_offset(stage: Stage) {
 
 async fn c28_markers_follow_the_answer(stage: Stage) {
     let half = half_done(&stage).await;
-    half.topic.wait_until_stable(half.other).await;
-    assert_eq!(half.topic.read(half.other, ReadCommitted).await.len(), 2, "here it is visible");
+    half.other.wait_until_stable(0).await;
+    assert_eq!(half.other.read(0, ReadCommitted).await.len(), 2, "here it is visible");
+    assert_eq!(half.stranded.read(0, ReadCommitted).await.len(), 0, "and here it is not");
     stage.cluster.start(half.away).await;
-    half.topic.wait_until_stable(half.stranded).await;
-    assert_eq!(half.topic.read(half.stranded, ReadCommitted).await.len(), 2, "and here only now");
+    half.stranded.wait_until_stable(0).await;
+    assert_eq!(
+        half.stranded.read(0, ReadCommitted).await.len(),
+        2,
+        "and now that the third replica is there, here too"
+    );
 }
 
 async fn c31_no_other_batches_while_a_transaction_is_open(stage: Stage) {
