@@ -1,7 +1,7 @@
 //! Live adapters of the ports of `host`: the Store port on PostgreSQL 15 or later, and the Log port on Kafka by librdkafka
 //! ([`KafkaLog`]). The rest of this page is about the Store port.
 //!
-//! Called by whoever runs services outside the simulator, and by `tests/suite.rs`, which judges it. It needs
+//! Called by whoever runs services outside the simulator, and by `tests/suite/main.rs`, which judges it. It needs
 //! tokio with a current-thread runtime (sessions are not `Send`), and reads the host's clock for its timeouts.
 //! What it leaves out: TLS, a connection pool, looking for the primary among several servers, HTTP.
 //!

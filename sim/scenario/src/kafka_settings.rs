@@ -22,6 +22,8 @@ pub enum SettingKind {
 }
 
 const NO_TRANSACTIONS: &str = "no service uses transactions yet";
+const NO_GUARANTEE: &str =
+    "without them one broker that loses power can lose what min.insync.replicas had acknowledged";
 const NO_GROUP_OFFSETS: &str = "a service keeps its positions in its own database, and goes on there";
 
 pub(crate) fn all() -> Vec<KafkaSetting> {
@@ -68,7 +70,7 @@ pub(crate) fn all() -> Vec<KafkaSetting> {
         setting("offsets.topic.segment.bytes", count),
         setting("flush.messages", SettingKind::Integer { min: 1, max: i64::MAX }),
         setting("unclean.leader.election.enable", SettingKind::Flag),
-        setting("eligible.leader.replicas.version", SettingKind::Integer { min: 0, max: 1 }),
+        only("eligible.leader.replicas.version", SettingKind::Integer { min: 0, max: 1 }, "1", NO_GUARANTEE),
         only("transactional.id", SettingKind::Text, "", NO_TRANSACTIONS),
         only("transaction.timeout.ms", millis, "", NO_TRANSACTIONS),
         setting("isolation.level", SettingKind::Choice(&["read_uncommitted", "read_committed"])),

@@ -177,7 +177,7 @@ pub const CASES: &[Case] = &[
         name: "power lost together",
         about: "`power-loss`, or `kill` and `broker-down` with `machine = true`, that hit as many brokers as \
                 `min.insync.replicas` within ten minutes",
-        families: &[Family::Kafka],
+        families: &[Family::Processes, Family::Kafka],
         when: |_| true,
         blames: replication::power_lost_together,
         may_break: LOST_MESSAGE,

@@ -45,7 +45,7 @@ fn rows() -> Vec<(Vec<&'static str>, Vec<String>)> {
 }
 
 const EXPLAINED: &str = "Rows are invariants, columns families of faults: first under default settings, then faults of \
-                         databases or of Kafka under each other setting (faults of other families: as by default). `holds`: \
+                         databases or of Kafka under each other setting (faults of other families: as by default, but where a note names them). `holds`: \
                          always. A number: holds but in the case of that note, in which it may break, and a canary \
                          can expect it. In brackets: but in that case, of which nothing is said.";
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use kafka::tcp::{Server, ServerConfig};
 use kafka_suite::SETTINGS;
@@ -10,6 +11,9 @@ use crate::servers::{Deed, Servers};
 
 /// Longer than any behaviour takes.
 const WRITEBACK_MS: i64 = 3_600_000;
+
+/// So long a broker may take to hand over what it leads; then it ends as it is.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Settings that these brokers need not have: delays of Apache Kafka's own.
 const WITHOUT_EFFECT: [&str; 2] = ["log.initial.task.delay.ms", "file.delete.delay.ms"];
@@ -40,8 +44,8 @@ impl Servers for Ours {
         match deed {
             // What is not flushed is gone: nothing has been written back since.
             Deed::PowerOff => self.server.power_off(broker, WRITEBACK_MS),
-            // They have no way to end in order: what they lead is taken over when they are missed.
-            Deed::Stop | Deed::Kill => self.server.stop(broker),
+            Deed::Stop => drop(self.server.shut_down(broker, STOP_PATIENCE)),
+            Deed::Kill => self.server.stop(broker),
             Deed::Start => self.server.start_again(broker).expect("its port is free"),
             Deed::Pause => self.server.pause(broker),
             Deed::Resume => self.server.resume(broker),

@@ -207,7 +207,7 @@ impl Host {
     /// The broker's process dies, or its machine with what was not yet written back: its sockets close.
     pub fn stop(&self, broker: i32, lost_power: Option<i64>) {
         if let Some(door) = self.doors.borrow_mut().get_mut(&broker) {
-            door.listener.take().inspect(AbortHandle::abort);
+            door.listener.as_ref().inspect(|listener| listener.abort());
             let connections = std::mem::take(&mut door.connections);
             connections.values().for_each(AbortHandle::abort);
             self.waiting.borrow_mut().retain(|(conn, _), _| !connections.contains_key(conn));
@@ -224,6 +224,12 @@ impl Host {
 
     pub fn is_stopped(&self, broker: i32) -> bool {
         self.condition(broker) == Condition::Stopped
+    }
+
+    /// Whether the listener is gone: its task ends some time after it is told to.
+    pub fn is_closed(&self, broker: i32) -> bool {
+        let doors = self.doors.borrow();
+        doors.get(&broker).and_then(|door| door.listener.as_ref()).is_none_or(AbortHandle::is_finished)
     }
 
     pub fn pause(&self, broker: i32) {

@@ -32,6 +32,9 @@ pub struct Server {
     _kept: Vec<Option<KeptPort>>,
 }
 
+/// Pause before a server is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -114,7 +117,6 @@ impl Server {
     /// Controlled shutdown: the broker gives its leadership to others, and its process ends. True if it could within
     /// `patience`; then and otherwise it is stopped.
     pub fn shut_down(&self, broker: i32, patience: Duration) -> bool {
-        const LOOK_AGAIN: Duration = Duration::from_millis(10);
         self.act_on(broker, Broker::prepare_to_stop);
         let mut waited = Duration::ZERO;
         let may_stop = loop {
@@ -131,6 +133,9 @@ impl Server {
 
     /// The process is back, on the same port.
     pub fn start_again(&self, broker: i32) -> io::Result<()> {
+        while self.ask(move |host| host.is_stopped(broker) && !host.is_closed(broker)) {
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
         self.ask(move |host| {
             if host.is_stopped(broker) {
                 let listener = TcpListener::bind(host.address(broker))?;

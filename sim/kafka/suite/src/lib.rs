@@ -1,7 +1,7 @@
 //! What a Kafka must and must not promise, as behaviours that judge a simulated one and a real one alike.
 //!
 //! Each behaviour is a function over a [`Stage`]: raw requests to brokers, clients, and hands that stop brokers; its
-//! number is that of the list of 81 (`shared/kafka.md`). Who can offer a [`Cluster`] runs [`all`] of them: this
+//! number is that of the table in `sim/kafka/README.md`. Who can offer a [`Cluster`] runs [`all`] of them: this
 //! crate's own tests on simulated brokers and clients under virtual time, `platform/live/tests/kafka` with librdkafka
 //! on our brokers over TCP and on Apache Kafka. `sim/kafka/README.md` has the table of who shows what.
 

@@ -54,6 +54,20 @@ fn nobody_gets_the_port_of_a_stopped_broker() {
 }
 
 #[test]
+fn a_broker_is_started_again_as_soon_as_it_is_stopped() {
+    let server = server(3, &[]);
+    for _ in 0..200 {
+        (1..=3).for_each(|broker| server.stop(broker));
+        (1..=3).for_each(|broker| server.start_again(broker).expect("the port is free"));
+    }
+    clients(async {
+        for address in server.addresses().values() {
+            connect(*address).await;
+        }
+    });
+}
+
+#[test]
 fn a_paused_broker_answers_when_it_goes_on() {
     let server = server(1, &[]);
     clients(async {

@@ -112,7 +112,7 @@ impl Field for ActionName {
         if actions.is_empty() {
             return here.refuse(
                 node.place,
-                format!("cannot do `{name}`: no fault action is built yet"),
+                format!("cannot do `{name}`: no fault action is registered"),
                 None,
             );
         }

@@ -14,6 +14,9 @@ use crate::settings;
 use crate::state::State;
 use crate::world::{Handle, SimLink};
 
+/// So long a broker may take to hand over what it leads; then it ends as it is.
+const STOP_PATIENCE_MS: i64 = 10_000;
+
 pub struct SimCluster {
     world: Handle,
     /// Of the suite's own questions, which are never lost.
@@ -58,8 +61,12 @@ impl Cluster for SimCluster {
         Ok(Rc::new(SimConsumer::new(&self.world, settings)?))
     }
 
-    /// As if it were killed: what it leads is taken over when it is missed.
     async fn stop(&self, broker: i32) {
+        let until = self.now() + STOP_PATIENCE_MS;
+        self.world.state.borrow_mut().prepare_to_stop(broker);
+        while !self.world.state.borrow_mut().may_stop(broker) && self.now() < until {
+            self.sleep(10).await;
+        }
         self.world.state.borrow_mut().kill(broker);
     }
 

@@ -351,6 +351,17 @@ impl State {
         }
     }
 
+    /// A broker begins to hand over what it leads.
+    pub fn prepare_to_stop(&mut self, broker: i32) {
+        let now = self.now;
+        let outputs = self.broker(broker).prepare_to_stop(now);
+        self.emit(broker, outputs);
+    }
+
+    pub fn may_stop(&mut self, broker: i32) -> bool {
+        self.broker(broker).may_stop()
+    }
+
     /// A broker's process dies.
     pub fn kill(&mut self, broker: i32) {
         self.down.insert(broker);
