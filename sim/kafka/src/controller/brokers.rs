@@ -54,8 +54,8 @@ impl Session {
 }
 
 impl Controller {
-    /// A process of a broker has started. While the session of its predecessor lasts it is refused. If that did not stop
-    /// cleanly, the broker may have lost records.
+    /// A process of a broker has started. While the session of its predecessor lasts it is refused, unless that was about to
+    /// stop. If it did not stop cleanly, the broker may have lost records.
     pub(super) fn register(
         &mut self,
         now: TimestampMs,
@@ -64,7 +64,8 @@ impl Controller {
     ) -> BrokerRegistrationResponse {
         let broker = request.broker_id.0;
         let session = self.sessions.entry(broker).or_insert_with(|| Session::until(now));
-        if session.due.is_some_and(|due| due > now) && session.incarnation != request.incarnation_id {
+        let is_in_session = session.due.is_some_and(|due| due > now) && !session.shutting_down;
+        if is_in_session && session.incarnation != request.incarnation_id {
             let error = ResponseError::DuplicateBrokerRegistration;
             return BrokerRegistrationResponse::default().with_error_code(error.code()).with_broker_epoch(-1);
         }

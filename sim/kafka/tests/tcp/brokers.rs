@@ -67,6 +67,22 @@ fn a_broker_is_started_again_as_soon_as_it_is_stopped() {
     });
 }
 
+/// Whoever was killed is refused until its session is over.
+#[test]
+fn a_broker_that_was_let_go_is_back_at_once() {
+    let server = server(3, &[("broker.session.timeout.ms", "60000")]);
+    assert!(server.shut_down(2, Duration::from_secs(10)), "it hands over what it leads");
+    server.start_again(2).expect("the port is free");
+    let answers = async {
+        while connect(server.addresses()[&2]).await.call(request(MetadataRequest::default())).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    clients(async {
+        tokio::time::timeout(Duration::from_secs(20), answers).await.expect("long before that");
+    });
+}
+
 #[test]
 fn a_paused_broker_answers_when_it_goes_on() {
     let server = server(1, &[]);
