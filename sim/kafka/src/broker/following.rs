@@ -241,12 +241,13 @@ impl Broker {
         let Some((spec, replica)) = self.replica_mut(&at.topic, at.partition) else { return };
         let Role::Follower { leader } = replica.role else { return };
         let before = replica.log.end_offset();
+        let epoch_before = replica.log.epochs.latest();
         let segments = replica.log.segments();
-        let (mut truncated, mut diverged) = (false, false);
+        let (mut truncated, mut is_apart) = (false, false);
         match check(data.error_code) {
             Ok(()) if data.diverging_epoch.end_offset >= 0 || data.diverging_epoch.epoch >= 0 => {
                 truncated = replica.truncate(&data.diverging_epoch);
-                diverged = true;
+                is_apart = true;
             }
             Ok(()) => {
                 let spec = spec.clone();
@@ -256,6 +257,7 @@ impl Broker {
             Err(ResponseError::OffsetOutOfRange) => {
                 // A leader tells followers where its log starts and ends.
                 truncated = replica.meet(data.log_start_offset, data.last_stable_offset);
+                is_apart = true;
             }
             Err(_) => {
                 self.following.delay(at, retry_at);
@@ -267,8 +269,11 @@ impl Broker {
         if truncated {
             outputs.push(Output::Truncated { partition: at.clone(), from: after, to: before });
         }
-        let asks_anew = truncated || diverged || after != before;
-        if asks_anew && let Some(fetcher) = self.following.fetchers.get_mut(&leader) {
+        let has_moved = truncated || after != before || replica.log.epochs.latest() != epoch_before;
+        if is_apart && !has_moved {
+            // The same question would have the same answer.
+            self.following.delay(at, retry_at);
+        } else if has_moved && let Some(fetcher) = self.following.fetchers.get_mut(&leader) {
             fetcher.changed.insert(at.clone());
         }
         self.note_dirty(now, at, is_rolled);

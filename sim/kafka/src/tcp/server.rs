@@ -33,7 +33,7 @@ pub struct Server {
 }
 
 /// Pause before a server is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -105,13 +105,20 @@ impl Server {
 
     /// The broker's process is killed: connections end, the port refuses, what was in memory only is gone.
     pub fn stop(&self, broker: i32) {
-        self.ask(move |host| host.stop(broker, None));
+        self.end(broker, None);
     }
 
     /// The broker's machine loses its power: as [`Server::stop`], and what was written within `writeback_ms` and not
     /// flushed is lost.
     pub fn power_off(&self, broker: i32, writeback_ms: i64) {
-        self.ask(move |host| host.stop(broker, Some(writeback_ms)));
+        self.end(broker, Some(writeback_ms));
+    }
+
+    fn end(&self, broker: i32, lost_power: Option<i64>) {
+        self.ask(move |host| host.stop(broker, lost_power));
+        while !self.ask(move |host| host.is_closed(broker)) {
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
     }
 
     /// Controlled shutdown: the broker gives its leadership to others, and its process ends. True if it could within
@@ -133,9 +140,6 @@ impl Server {
 
     /// The process is back, on the same port.
     pub fn start_again(&self, broker: i32) -> io::Result<()> {
-        while self.ask(move |host| host.is_stopped(broker) && !host.is_closed(broker)) {
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
         self.ask(move |host| {
             if host.is_stopped(broker) {
                 let listener = TcpListener::bind(host.address(broker))?;
