@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures::future::join_all;
+use kafka::ResponseError;
 use kafka_protocol::records::Record;
 
 use super::{History, Op, Outcome, Seen, Step};
 use crate::batch::{applications, value};
-use crate::clients::{Consumer, Polled, Producer, ToSend};
+use crate::clients::{ClientError, Consumer, Polled, Producer, ToSend};
 use crate::cluster::Settings;
 use crate::stage::Stage;
 use crate::topic::Isolation::ReadCommitted;
@@ -35,7 +36,7 @@ struct Process {
     consumer: Rc<dyn Consumer>,
     /// Of the next value; values of one process have its number in front.
     next: u64,
-    /// Records of the producer that were reported.
+    /// Records that the producer reported, by their numbers.
     offsets: BTreeMap<u64, i64>,
 }
 
@@ -74,9 +75,6 @@ fn number(text: &str) -> u64 {
 }
 
 async fn run(stage: &Stage, topic: &Topic, plan: Plan, reader: Settings<'_>, process: u32) -> Vec<Op> {
-    let id = stage.name(&format!("process-{process}"));
-    let producer = stage.producer(&[("transactional.id", &id)]);
-    producer.init_transactions(WAIT_MS).await.expect("a coordinator");
     let consumer = stage.consumer(&format!("reader-{process}"), reader);
     consumer.subscribe(&[&topic.name]).expect("a topic");
     let mut process = Process {
@@ -84,7 +82,7 @@ async fn run(stage: &Stage, topic: &Topic, plan: Plan, reader: Settings<'_>, pro
         topic: topic.clone(),
         plan,
         number: process,
-        producer,
+        producer: producer(stage, process).await,
         consumer,
         next: u64::from(process) * 1_000_000,
         offsets: BTreeMap::new(),
@@ -95,6 +93,14 @@ async fn run(stage: &Stage, topic: &Topic, plan: Plan, reader: Settings<'_>, pro
     }
     process.consumer.close().await;
     ops
+}
+
+/// Its initialization aborts what the one before left open.
+async fn producer(stage: &Stage, process: u32) -> Rc<dyn Producer> {
+    let id = stage.name(&format!("process-{process}"));
+    let producer = stage.producer(&[("transactional.id", &id)]);
+    producer.init_transactions(WAIT_MS).await.expect("a coordinator");
+    producer
 }
 
 impl Process {
@@ -152,7 +158,7 @@ impl Process {
     }
 
     /// One transaction in five is aborted.
-    async fn end(&self) -> Outcome {
+    async fn end(&mut self) -> Outcome {
         if self.draw(5) == 0 {
             return self.abort().await;
         }
@@ -167,15 +173,27 @@ impl Process {
         panic!("a commit is not answered");
     }
 
-    async fn abort(&self) -> Outcome {
+    async fn abort(&mut self) -> Outcome {
         let mut last = None;
         for _ in 0..20 {
             match self.producer.abort_transaction(WAIT_MS).await {
                 Ok(()) => return Outcome::Aborted,
                 Err(error) if error.retriable => last = Some(error),
+                Err(error) if never_began(&error) => {
+                    self.producer = producer(&self.stage, self.number).await;
+                    self.offsets.clear();
+                    return Outcome::Aborted;
+                }
                 Err(error) => panic!("nobody else has this transactional id: {error}"),
             }
         }
         panic!("an abort is not answered: {last:?}");
     }
+}
+
+/// librdkafka ends the transaction while AddPartitionsToTxn is under way. Where that is answered
+/// CONCURRENT_TRANSACTIONS and the transaction before was committed, there is nothing to abort, which is fatal to the
+/// client: <https://github.com/confluentinc/librdkafka/issues/4849>.
+fn never_began(error: &ClientError) -> bool {
+    error.fatal && error.is_broker(ResponseError::InvalidTxnState)
 }
