@@ -57,6 +57,20 @@ pub(crate) struct FollowerState {
     leader_end_at_fetch: i64,
 }
 
+/// For how long a follower may be behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lag {
+    pub now: TimestampMs,
+    /// `replica.lag.time.max.ms`.
+    pub max_ms: i64,
+}
+
+impl Lag {
+    pub fn allows(self, last: Option<TimestampMs>) -> bool {
+        last.is_some_and(|last| self.now - last <= self.max_ms)
+    }
+}
+
 impl FollowerState {
     /// It asks for what comes at `offset`: everything before is in its log.
     pub fn fetched(&mut self, now: TimestampMs, offset: i64, leader_end: i64) {
@@ -77,9 +91,8 @@ impl FollowerState {
         }
     }
 
-    fn is_caught_up(&self, now: TimestampMs, leader_end: i64, lag_time_max_ms: i64) -> bool {
-        self.end_offset == Some(leader_end)
-            || self.caught_up_at.is_some_and(|caught_up_at| now - caught_up_at <= lag_time_max_ms)
+    fn is_caught_up(&self, leader_end: i64, lag: Lag) -> bool {
+        self.end_offset == Some(leader_end) || lag.allows(self.caught_up_at)
     }
 }
 
@@ -141,13 +154,7 @@ impl Replica {
     }
 
     /// Raises the high watermark to what all in-sync replicas have, and all that are about to be. True if it moved.
-    pub fn advance(
-        &mut self,
-        now: TimestampMs,
-        lag_time_max_ms: i64,
-        min_insync: usize,
-        alive: impl Fn(i32) -> bool,
-    ) -> bool {
+    pub fn advance(&mut self, lag: Lag, min_insync: usize, alive: impl Fn(i32) -> bool) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
         if leading.isr.len() < min_insync {
             return false;
@@ -156,9 +163,7 @@ impl Replica {
         let counts = |id: &i32, follower: &FollowerState| {
             leading.isr.contains(id)
                 || leading.wanted_isr.as_ref().is_some_and(|wanted| wanted.contains(id))
-                || follower.end_offset.is_some()
-                    && alive(*id)
-                    && follower.is_caught_up(now, end, lag_time_max_ms)
+                || follower.end_offset.is_some() && alive(*id) && follower.is_caught_up(end, lag)
         };
         let ends = leading.followers.iter().filter(|(id, follower)| counts(id, follower));
         let lowest = ends.map(|(_, follower)| follower.end_offset.unwrap_or(0)).min().unwrap_or(end);
@@ -168,28 +173,24 @@ impl Replica {
         moved
     }
 
-    /// Who is in sync, where that is not what the controller was told: laggards left out, who has caught up let in.
-    pub fn better_isr(
-        &self,
-        now: TimestampMs,
-        me: i32,
-        lag_time_max_ms: i64,
-        alive: impl Fn(i32) -> bool,
-    ) -> Option<Vec<i32>> {
+    /// The in-sync set that would be right: with whoever may come and has what is below the high watermark. `lag` says when to
+    /// leave out who was not caught up for longer.
+    pub fn better_isr(&self, me: i32, lag: Option<Lag>, may_come: impl Fn(i32) -> bool) -> Option<Vec<i32>> {
         let Role::Leader(leading) = &self.role else { return None };
         if leading.wanted_isr.is_some() {
             return None;
         }
         let end = self.log.end_offset();
-        let stays = |id: i32| {
+        let stays = |id: i32, lag: Lag| {
             let follower = leading.followers.get(&id);
-            id == me || follower.is_some_and(|follower| follower.is_caught_up(now, end, lag_time_max_ms))
+            id == me || follower.is_some_and(|follower| follower.is_caught_up(end, lag))
         };
         let comes = |id: i32, follower: &FollowerState| {
             let has = follower.end_offset.unwrap_or(-1);
-            alive(id) && has >= self.high_watermark && has >= leading.epoch_start
+            may_come(id) && has >= self.high_watermark && has >= leading.epoch_start
         };
-        let mut isr: Vec<i32> = leading.isr.iter().copied().filter(|id| stays(*id)).collect();
+        let in_sync = leading.isr.iter().copied();
+        let mut isr: Vec<i32> = in_sync.filter(|id| lag.is_none_or(|lag| stays(*id, lag))).collect();
         let newcomers = leading.followers.iter().filter(|(id, _)| !leading.isr.contains(id));
         isr.extend(newcomers.filter(|(id, follower)| comes(**id, follower)).map(|(id, _)| *id));
         (isr != leading.isr).then_some(isr)

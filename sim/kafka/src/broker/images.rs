@@ -133,6 +133,9 @@ impl Broker {
         } else {
             self.partition_moved(at, outputs);
         }
+        if self.led(&at.topic, at.partition).is_ok_and(|(_, replica)| replica.has_laggard()) {
+            self.watch_followers(now);
+        }
         self.note_first_expiry(now, at);
         self.state_elected(now, at, outputs);
         self.try_advance(now, at, outputs);

@@ -1,10 +1,9 @@
 //! Who is in sync: laggards are taken off the list, who has caught up is put on it, both by asking the controller.
 //!
-//! Real: `AlterPartitionManager`, `ReplicaManager.maybeShrinkIsr`. Kafka looks every half of
+//! Real: `AlterPartitionManager`, `ReplicaManager.maybeShrinkIsr`. Kafka looks for laggards every half of
 //! `replica.lag.time.max.ms`; here the broker only wakes for it while a follower lacks something.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, BrokerId};
@@ -14,7 +13,7 @@ use super::{Broker, Output};
 use crate::cluster::{TimestampMs, TopicPartition};
 use crate::peer::Peer;
 use crate::protocol::{Response, check};
-use crate::replica::{Replica, Role};
+use crate::replica::{Lag, Replica, Role};
 
 /// Pause before the controller is asked again, milliseconds.
 const RETRY_MS: i64 = 100;
@@ -22,24 +21,27 @@ const TIMEOUT_MS: i64 = 30_000;
 
 #[derive(Default)]
 pub(super) struct IsrChanges {
-    next_check: Option<TimestampMs>,
+    /// Laggards are looked for then, and at no other time: else who has left and come back would leave again at once.
+    shrinks_at: Option<TimestampMs>,
+    /// Who has caught up is looked for then.
+    expands_at: Option<TimestampMs>,
     wanted: BTreeMap<TopicPartition, Vec<i32>>,
     asked: Option<BTreeMap<TopicPartition, Vec<i32>>>,
 }
 
 impl IsrChanges {
     pub fn next_deadline(&self) -> Option<TimestampMs> {
-        self.next_check
+        self.shrinks_at.into_iter().chain(self.expands_at).min()
     }
 
-    /// A follower may lack something from now on.
-    pub fn watch(&mut self, now: TimestampMs, interval_ms: i64) {
-        self.next_check = self.next_check.or(Some(now + interval_ms.max(1)));
-    }
-
-    /// Somebody's state has changed.
+    /// Who was not let in may be from then on.
     pub fn look_at(&mut self, at: TimestampMs) {
-        self.next_check = Some(self.next_check.map_or(at, |check| check.min(at)));
+        self.expands_at = Some(self.expands_at.map_or(at, |look| look.min(at)));
+    }
+
+    /// Kafka sends a request that got no answer again; here it is made anew.
+    fn shrink_by(&mut self, at: TimestampMs) {
+        self.shrinks_at = Some(self.shrinks_at.map_or(at, |check| check.min(at)));
     }
 
     pub fn forget(&mut self, at: &TopicPartition) {
@@ -48,25 +50,45 @@ impl IsrChanges {
 }
 
 impl Broker {
+    pub(super) fn lag(&self, now: TimestampMs) -> Lag {
+        Lag { now, max_ms: self.config.cluster.settings.replica_lag_time_max_ms }
+    }
+
+    /// A follower may lack something from now on.
+    pub(super) fn watch_followers(&mut self, now: TimestampMs) {
+        let at = now + (self.lag(now).max_ms / 2).max(1);
+        self.isr_changes.shrinks_at.get_or_insert(at);
+    }
+
     /// Looks at all partitions led here.
     pub(super) fn check_isr(&mut self, now: TimestampMs) {
-        if self.isr_changes.next_check.is_none_or(|due| due > now) {
+        let is_due = |at: Option<TimestampMs>| at.is_some_and(|at| at <= now);
+        let shrinks = is_due(self.isr_changes.shrinks_at);
+        if !shrinks && !is_due(self.isr_changes.expands_at) {
             return;
         }
-        let lag_time_max_ms = self.config.cluster.settings.replica_lag_time_max_ms;
-        let (me, image) = (self.config.id, Arc::clone(&self.image));
+        let lag = self.lag(now);
+        let me = self.config.id;
+        // Whoever does not fetch has what it had, and is out of reach.
+        let may_come = |id| self.image.is_active(id) && lag.allows(self.fetch_sessions.seen(id));
         let mut wanted = Vec::new();
         let mut has_laggard = false;
         for (name, topic) in &self.topics {
             for (index, replica) in (0..).zip(&topic.replicas) {
                 let Some(replica) = replica else { continue };
                 has_laggard |= replica.has_laggard();
-                if let Some(isr) = replica.better_isr(now, me, lag_time_max_ms, |id| image.is_active(id)) {
+                if let Some(isr) = replica.better_isr(me, shrinks.then_some(lag), may_come) {
                     wanted.push((TopicPartition { topic: name.clone(), partition: index }, isr));
                 }
             }
         }
-        self.isr_changes.next_check = has_laggard.then(|| now + (lag_time_max_ms / 2).max(1));
+        self.isr_changes.expands_at = None;
+        if shrinks || !has_laggard {
+            self.isr_changes.shrinks_at = None;
+        }
+        if has_laggard {
+            self.watch_followers(now);
+        }
         for (at, isr) in wanted {
             self.want_isr(&at, isr);
         }
@@ -150,11 +172,15 @@ impl Broker {
             self.try_advance(now, at, outputs);
         }
         let answered = response.and_then(|response| AlterPartitionResponse::try_from(response).ok());
+        let is_heard = answered.is_some();
         let is_taken = answered.is_some_and(|response| {
             let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
             response.error_code == 0 && partitions.all(|partition| check(partition.error_code).is_ok())
         });
         // While one change is under way nobody else is let in: another follower may have caught up meanwhile.
         self.isr_changes.look_at(if is_taken { now } else { now + RETRY_MS });
+        if !is_heard {
+            self.isr_changes.shrink_by(now + RETRY_MS);
+        }
     }
 }

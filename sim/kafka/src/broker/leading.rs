@@ -78,7 +78,7 @@ impl Broker {
         }
         self.note_dirty(now, at, is_rolled);
         if has_laggard {
-            self.isr_changes.watch(now, self.config.cluster.settings.replica_lag_time_max_ms / 2);
+            self.watch_followers(now);
         }
         Ok(appended)
     }
@@ -92,10 +92,10 @@ impl Broker {
     /// Raises the high watermark if it can rise: consumers see more, and whoever waited for it is answered.
     pub(super) fn try_advance(&mut self, now: TimestampMs, at: &TopicPartition, outputs: &mut Vec<Output>) {
         let min_insync = self.min_insync(at);
-        let lag_time_max_ms = self.config.cluster.settings.replica_lag_time_max_ms;
+        let lag = self.lag(now);
         let Broker { topics, image, .. } = self;
         let Ok((_, replica)) = super::led_in(topics, &at.topic, at.partition) else { return };
-        if !replica.advance(now, lag_time_max_ms, min_insync, |id| image.is_active(id)) {
+        if !replica.advance(lag, min_insync, |id| image.is_active(id)) {
             return;
         }
         let high_watermark = replica.high_watermark;
@@ -179,8 +179,7 @@ impl Broker {
         outputs: &mut Vec<Output>,
     ) {
         let me = self.config.id;
-        let lag_time_max_ms = self.config.cluster.settings.replica_lag_time_max_ms;
-        let image = std::sync::Arc::clone(&self.image);
+        let is_active = self.image.is_active(follower);
         let Ok((_, replica)) = self.led_mut(&at.topic, at.partition) else { return };
         let end = replica.log.end_offset();
         let Role::Leader(leading) = &mut replica.role else { return };
@@ -191,10 +190,7 @@ impl Broker {
         state.broker_epoch = broker_epoch;
         state.fetched(now, offset, end);
         let is_outside = !leading.isr.contains(&follower);
-        let better = is_outside
-            .then(|| replica.better_isr(now, me, lag_time_max_ms, |id| image.is_active(id)))
-            .flatten();
-        if let Some(isr) = better {
+        if is_outside && let Some(isr) = replica.better_isr(me, None, |id| id == follower && is_active) {
             self.want_isr(at, isr);
         }
         self.try_advance(now, at, outputs);

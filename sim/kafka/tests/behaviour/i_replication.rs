@@ -99,6 +99,31 @@ fn a4_a76_a_dead_follower_leaves_the_in_sync_set_and_too_few_replicas_refuse_ack
 }
 
 #[test]
+fn a76_who_does_not_fetch_stays_out_of_the_in_sync_set() {
+    let mut world = world();
+    let leader = leader(&world);
+    world.state.borrow_mut().apart = true;
+    assert_eq!(produce(&mut world, leader, 1, "a"), Some(Ok(0)));
+    world.run_for(60_000);
+    assert_eq!(
+        isr(&world),
+        vec![leader],
+        "they have all that is below the high watermark, and do not come back with it"
+    );
+    let changes = |world: &World| {
+        world.state.borrow().controller.image().partition(&at()).expect("it is there").partition_epoch
+    };
+    assert!(changes(&world) <= 3, "no coming and going");
+    let before = changes(&world);
+    world.run_for(3_600_000);
+    assert_eq!(changes(&world), before);
+    world.state.borrow_mut().apart = false;
+    world.run_for(60_000);
+    assert_eq!(isr(&world).len(), 3, "they have fetched");
+    assert_eq!(high_watermark(&mut world, leader), 1);
+}
+
+#[test]
 fn i72_i73_a_new_leader_comes_from_the_in_sync_set_and_the_old_one_truncates() {
     let mut world = world();
     let old = leader(&world);

@@ -62,6 +62,8 @@ pub struct State {
     pub elections: Vec<ControllerOutput>,
     /// Brokers that neither reach their peers and the controller nor are reached by them.
     pub cut_off: BTreeSet<i32>,
+    /// Brokers do not reach each other; all reach the controller.
+    pub apart: bool,
     /// Requests from broker to broker so far.
     pub fetches_among_brokers: u32,
     pub down: BTreeSet<i32>,
@@ -135,6 +137,7 @@ impl World {
             controller: Controller::new(cluster.clone(), 0),
             elections: Vec::new(),
             cut_off: BTreeSet::new(),
+            apart: false,
             fetches_among_brokers: 0,
             down: BTreeSet::new(),
             silent: BTreeSet::new(),
@@ -321,6 +324,7 @@ impl State {
                 let outputs = self.controller.handle(self.now, conn, correlation, request);
                 self.emit_controllers(outputs);
             }
+            Peer::Broker(_) if self.apart => {}
             Peer::Broker(id) if !self.cut_off.contains(&from) && !self.cut_off.contains(&id) => {
                 if self.down.contains(&id) {
                     let answer = Err(LinkError::Refused);
