@@ -31,6 +31,8 @@ fn main() {
     let (all, habits) = (canaries.clone(), catalogue.habits.iter().map(|habit| habit.name.clone()).collect());
     trials.push(Trial::test("every_invariant_has_a_canary", move || every_invariant(&all)));
     let all = canaries.clone();
+    trials.push(Trial::test("the_table_has_every_canary", move || in_the_table(&all)));
+    let all = canaries.clone();
     trials.push(Trial::test("every_case_of_the_guarantees_has_a_canary", move || every_case(&all)));
     trials.push(Trial::test("every_habit_has_a_canary", move || every_habit(&canaries, &habits)));
     libtest_mimic::run(&arguments, trials).exit();
@@ -67,6 +69,22 @@ fn run(subject: &Arc<Subject>, seed: u64) -> RunReport {
     let ran = subject.clone();
     let finished = pool::alone(move || ran.run(seed, Vec::new()));
     RunReport::of(subject.clone(), seed, finished)
+}
+
+/// Figures are what `cargo sim canaries --write` measured; which canaries there are is checked here.
+fn in_the_table(canaries: &[Arc<Subject>]) -> Result<(), Failed> {
+    let readme = std::fs::read_to_string("scenarios/canaries/README.md")?;
+    let is_missing = |name: &str, invariant: &str| {
+        !readme.lines().any(|line| line.starts_with(&format!("| [{name}]({name}.toml) | {invariant} |")))
+    };
+    let missing = canaries.iter().filter_map(|canary| match &canary.scenario.expect {
+        Expect::Violation(invariant) => {
+            let name = canary.scenario.name.as_str();
+            is_missing(name, invariant).then_some(name)
+        }
+        Expect::Pass => None,
+    });
+    nothing_in(missing.collect(), "scenarios/canaries/README.md does not tell of")
 }
 
 fn every_invariant(canaries: &[Arc<Subject>]) -> Result<(), Failed> {
