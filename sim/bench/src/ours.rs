@@ -30,15 +30,7 @@ const LINKS: Links = Links { base_ns: 100_000, jitter_ns: 200_000 };
 
 /// The profile of scenarios.
 pub fn settings() -> ClusterSettings {
-    ClusterSettings {
-        default_replication_factor: 3,
-        min_insync_replicas: 2,
-        replica_fetch_wait_max_ms: 30_000,
-        replica_lag_time_max_ms: 60_000,
-        broker_heartbeat_interval_ms: 10_000,
-        broker_session_timeout_ms: 30_000,
-        ..ClusterSettings::default()
-    }
+    sim::platform::kafka_profile()
 }
 
 pub fn clients() -> KafkaClientSettings {

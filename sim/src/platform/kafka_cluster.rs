@@ -48,10 +48,9 @@ fn broker_config(id: i32, spec: &ClusterSpec, scenario: &Scenario) -> BrokerConf
     }
 }
 
-/// The profile of scenarios: three replicas, two of which must be in sync, and waits that let an idle cluster sleep. A
-/// scenario can name others.
-fn cluster_settings(scenario: &Scenario) -> ClusterSettings {
-    let mut settings = ClusterSettings {
+/// The profile of scenarios: three replicas, two of which must be in sync, and waits that let an idle cluster sleep.
+pub fn profile() -> ClusterSettings {
+    ClusterSettings {
         default_replication_factor: 3,
         min_insync_replicas: 2,
         replica_fetch_wait_max_ms: 30_000,
@@ -59,7 +58,12 @@ fn cluster_settings(scenario: &Scenario) -> ClusterSettings {
         broker_heartbeat_interval_ms: 10_000,
         broker_session_timeout_ms: 30_000,
         ..ClusterSettings::default()
-    };
+    }
+}
+
+/// A scenario can name others.
+fn cluster_settings(scenario: &Scenario) -> ClusterSettings {
+    let mut settings = profile();
     for (name, setting) in &scenario.topology.kafka.settings {
         let value = match setting {
             Setting::Integer(value) => value.to_string(),

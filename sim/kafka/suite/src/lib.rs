@@ -23,7 +23,7 @@ pub use cluster::{BROKERS, Cluster, Power, SETTINGS, Settings};
 pub use kind::Kind;
 pub use list::{Behaviour, all};
 pub use stage::Stage;
-pub use table::table;
+pub use table::{readme_has, table};
 
 /// Raw requests in short words, for tests that are more than a behaviour.
 pub mod raw {

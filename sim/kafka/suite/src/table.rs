@@ -26,6 +26,21 @@ pub fn table() -> String {
     table
 }
 
+/// For tests of this crate: panics unless `sim/kafka/README.md` has this table between these lines. With `UPDATE_README` in
+/// the environment it is written there.
+pub fn readme_has(table: &str, begin: &str, end: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(path).expect("there is a README");
+    let from = readme.find(begin).expect("the first marker") + begin.len();
+    let to = readme.find(end).expect("the second marker");
+    if std::env::var_os("UPDATE_README").is_some() {
+        let updated = format!("{}{table}{}", &readme[..from], &readme[to..]);
+        std::fs::write(path, updated).expect("the README can be written");
+        return;
+    }
+    assert!(&readme[from..to] == table, "UPDATE_README=1 cargo test -p kafka-suite writes it anew");
+}
+
 /// Numbers of which every behaviour is shown there.
 fn shown(kind: Kind) -> usize {
     let is_shown = |number: &u32| {
@@ -77,15 +92,6 @@ mod tests {
 
     #[test]
     fn the_readme_has_this_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-        let readme = std::fs::read_to_string(path).expect("there is a README");
-        let begin = readme.find(BEGIN).expect("the first marker") + BEGIN.len();
-        let end = readme.find(END).expect("the second marker");
-        if std::env::var_os("UPDATE_README").is_some() {
-            let updated = format!("{}{}{}", &readme[..begin], table(), &readme[end..]);
-            std::fs::write(path, updated).expect("the README can be written");
-            return;
-        }
-        assert!(readme[begin..end] == table(), "UPDATE_README=1 cargo test -p kafka-suite writes it anew");
+        readme_has(&table(), BEGIN, END);
     }
 }
