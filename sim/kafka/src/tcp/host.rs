@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::clock::Clock;
 use super::cluster::{Cluster, Condition, Told};
@@ -30,7 +30,7 @@ pub(super) enum Answer {
 /// A broker's sockets.
 struct Door {
     address: SocketAddr,
-    listener: Option<AbortHandle>,
+    listener: Option<JoinHandle<()>>,
     connections: BTreeMap<ConnectionId, AbortHandle>,
 }
 
@@ -198,16 +198,18 @@ impl Host {
         }
     }
 
-    pub fn listens(&self, broker: i32, task: AbortHandle) {
+    pub fn listens(&self, broker: i32, task: JoinHandle<()>) {
         if let Some(door) = self.doors.borrow_mut().get_mut(&broker) {
             door.listener = Some(task);
         }
     }
 
-    /// The broker's process dies, or its machine with what was not yet written back: its sockets close.
-    pub fn stop(&self, broker: i32, lost_power: Option<i64>) {
+    /// The broker's process dies, or its machine with what was not yet written back: its sockets close. Gives the
+    /// listener's task, with whose end the port refuses.
+    pub fn stop(&self, broker: i32, lost_power: Option<i64>) -> Option<JoinHandle<()>> {
+        let mut listener = None;
         if let Some(door) = self.doors.borrow_mut().get_mut(&broker) {
-            door.listener.as_ref().inspect(|listener| listener.abort());
+            listener = door.listener.take().inspect(JoinHandle::abort);
             let connections = std::mem::take(&mut door.connections);
             connections.values().for_each(AbortHandle::abort);
             self.waiting.borrow_mut().retain(|(conn, _), _| !connections.contains_key(conn));
@@ -215,6 +217,7 @@ impl Host {
         self.change(|cluster, now| cluster.stop(now, broker, lost_power));
         // Tasks that wait for the end of a pause see that there is none.
         self.resumed.notify_waiters();
+        listener
     }
 
     /// The process is back. Its listener is the caller's to open.
@@ -224,12 +227,6 @@ impl Host {
 
     pub fn is_stopped(&self, broker: i32) -> bool {
         self.condition(broker) == Condition::Stopped
-    }
-
-    /// Whether the listener is gone: its task ends some time after it is told to.
-    pub fn is_closed(&self, broker: i32) -> bool {
-        let doors = self.doors.borrow();
-        doors.get(&broker).and_then(|door| door.listener.as_ref()).is_none_or(AbortHandle::is_finished)
     }
 
     pub fn pause(&self, broker: i32) {

@@ -38,7 +38,7 @@ pub(super) fn listen(host: &Rc<Host>, broker: i32, listener: StdListener) -> io:
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let task = tokio::task::spawn_local(accept(Rc::clone(host), broker, listener));
-    host.listens(broker, task.abort_handle());
+    host.listens(broker, task);
     Ok(())
 }
 

@@ -32,9 +32,6 @@ pub struct Server {
     _kept: Vec<Option<KeptPort>>,
 }
 
-/// Pause before a server is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -115,15 +112,25 @@ impl Server {
     }
 
     fn end(&self, broker: i32, lost_power: Option<i64>) {
-        self.ask(move |host| host.stop(broker, lost_power));
-        while !self.ask(move |host| host.is_closed(broker)) {
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
+        let (ended, has_ended) = mpsc::channel();
+        self.ask(move |host| {
+            let listener = host.stop(broker, lost_power);
+            // It is gone when its task is, some time after that was told to end.
+            tokio::task::spawn_local(async move {
+                if let Some(listener) = listener {
+                    let _ = listener.await;
+                }
+                let _ = ended.send(());
+            });
+        });
+        // A server that has ended meanwhile listens no more either.
+        let _ = has_ended.recv();
     }
 
     /// Controlled shutdown: the broker gives its leadership to others, and its process ends. True if it could within
     /// `patience`; then and otherwise it is stopped.
     pub fn shut_down(&self, broker: i32, patience: Duration) -> bool {
+        const LOOK_AGAIN: Duration = Duration::from_millis(10);
         self.act_on(broker, Broker::prepare_to_stop);
         let mut waited = Duration::ZERO;
         let may_stop = loop {
