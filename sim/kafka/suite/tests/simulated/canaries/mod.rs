@@ -20,7 +20,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::cluster::{Peculiar, SimCluster};
 
 /// Within so many seeds each is caught.
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Setup {

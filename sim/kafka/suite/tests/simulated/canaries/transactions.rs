@@ -31,6 +31,8 @@ pub fn canaries() -> Vec<Canary> {
         right: "`isolation.level=read_committed`",
         faults: "one transaction in five is aborted",
         caught_as: &["aborted read"],
+        // Two that are under way may read each other.
+        besides: &["G1c"],
         brokers: &[],
         clients: Clients::default(),
         run: |stage, setup| Box::pin(read(stage, setup)),

@@ -82,7 +82,7 @@ async fn some_time(stage: &Stage, least_ms: i64, most_ms: u64) {
 }
 
 async fn leaders_die(topic: Topic) -> u32 {
-    const TIMES: u32 = 3;
+    const TIMES: u32 = 6;
     let stage = &topic.stage;
     for _ in 0..TIMES {
         some_time(stage, 100, 1_500).await;
