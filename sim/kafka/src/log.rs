@@ -322,15 +322,11 @@ impl Log {
     /// `retention.bytes`: deletes segments, oldest first, as long as the others are still so large, and nothing at or above
     /// the high watermark. True if there were any.
     pub fn outgrow(&mut self, retention_bytes: i64, high_watermark: i64) -> bool {
-        let Ok(keep) = usize::try_from(retention_bytes) else { return false };
         let start_offset = self.start_offset;
-        let mut size: usize = self.segments.iter().map(|segment| segment.size).sum();
-        while self.segments.len() > 1
+        while self.is_outgrown(retention_bytes)
             && let Some(first) = self.segments.front()
-            && size - first.size >= keep
             && first.batches.last().is_none_or(|last| last.last_offset < high_watermark)
         {
-            size -= first.size;
             self.segments.pop_front();
             let next = self.segments.front().and_then(|segment| segment.batches.first());
             self.start_offset = next.map_or(self.end_offset, |batch| batch.base_offset);
@@ -339,8 +335,23 @@ impl Log {
         self.start_offset > start_offset
     }
 
+    fn is_outgrown(&self, retention_bytes: i64) -> bool {
+        let Ok(keep) = usize::try_from(retention_bytes) else { return false };
+        let others = self.segments.iter().skip(1).map(|segment| segment.size);
+        self.segments.len() > 1 && others.sum::<usize>() >= keep
+    }
+
+    /// When there is something to delete by `retention.bytes`, which is at once, or by `retention.ms`.
+    pub fn shrinks_at(&self, spec: &TopicSpec) -> Option<TimestampMs> {
+        match spec.cleanup_policy.deletes() {
+            false => None,
+            true if self.is_outgrown(spec.retention_bytes) => Some(TimestampMs::MIN),
+            true => self.expires_at(spec.retention_ms),
+        }
+    }
+
     /// When [`Log::expire`] would delete the first segment, if nothing is appended to it meanwhile.
-    pub fn expires_at(&self, retention_ms: i64) -> Option<TimestampMs> {
+    fn expires_at(&self, retention_ms: i64) -> Option<TimestampMs> {
         let first = self.segments.front().filter(|_| retention_ms >= 0)?;
         Some(first.max_timestamp.saturating_add(retention_ms).saturating_add(1))
     }

@@ -121,6 +121,9 @@ impl Broker {
                 Turn::InSync => self.try_advance(now, &at, outputs),
                 Turn::Follows => self.follows(now, &at, partition, was_leader, outputs),
             }
+            if is_set_anew {
+                self.note_first_expiry(now, &at);
+            }
         }
     }
 

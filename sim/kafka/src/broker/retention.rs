@@ -16,7 +16,7 @@ use super::{Broker, Output};
 use crate::cluster::{TimestampMs, TopicPartition};
 
 impl Broker {
-    /// A partition's first segment may expire when the broker's clock shows `expires_at`: notes when to look.
+    /// A partition's first segment may go when the broker's clock shows `expires_at`: notes when to look.
     pub(super) fn note_expiry(&mut self, now: TimestampMs, expires_at: TimestampMs) {
         let check = self.check_after(now, expires_at);
         self.next_retention_check = Some(self.next_retention_check.map_or(check, |next| next.min(check)));
@@ -56,7 +56,7 @@ impl Broker {
                     replica.producers.log_start_moved(replica.log.start_offset());
                     shortened.push(TopicPartition { topic: name.clone(), partition: index });
                 }
-                let expiry = replica.log.expires_at(topic.spec.retention_ms);
+                let expiry = replica.log.shrinks_at(&topic.spec);
                 next_expiry = next_expiry.into_iter().chain(expiry).min();
             }
         }
@@ -68,11 +68,10 @@ impl Broker {
         outputs
     }
 
-    /// A partition is led here from now on: its segments expire here.
+    /// A partition is led here from now on, or set anew: its segments expire here.
     pub(super) fn note_first_expiry(&mut self, now: TimestampMs, at: &TopicPartition) {
         let Ok((spec, replica)) = self.led(&at.topic, at.partition) else { return };
-        let expires_at = replica.log.expires_at(spec.retention_ms);
-        if let Some(expires_at) = expires_at.filter(|_| spec.cleanup_policy.deletes()) {
+        if let Some(expires_at) = replica.log.shrinks_at(spec) {
             self.note_expiry(now, expires_at);
         }
     }

@@ -78,6 +78,27 @@ fn h67_retention_goes_by_the_brokers_clock() {
 }
 
 #[test]
+fn h67_a_log_keeps_retention_bytes_in_whole_segments() {
+    let mut bench = Bench::with(|config| {
+        let topic = &mut config.cluster.topics[0];
+        (topic.retention_ms, topic.retention_bytes, topic.segment_bytes) = (-1, 250, 150);
+    });
+    for _ in 0..3 {
+        bench.append(0, plain(&["about seventy bytes"])).expect("appended");
+    }
+    bench.pass(CHECK_MS);
+    assert_eq!(range(&bench), (0, 3), "without the first segment there are less");
+    for _ in 0..5 {
+        bench.append(0, plain(&["about seventy bytes"])).expect("appended");
+    }
+    assert!(bench.broker.next_deadline().is_some_and(|check| check - bench.now <= CHECK_MS));
+    bench.pass(CHECK_MS);
+    let (start, end) = range(&bench);
+    assert!(start > 0 && end == 8, "{start} to {end}");
+    assert_eq!(bench.broker.next_deadline(), None, "until another segment is full");
+}
+
+#[test]
 fn h67_topics_that_are_kept_for_ever_are_never_looked_at() {
     let mut bench = Bench::new();
     bench.append(0, batch(&["a"], 5, None)).expect("appended");

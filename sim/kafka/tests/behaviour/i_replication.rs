@@ -5,7 +5,10 @@ use kafka::{
     Output, Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec, Trouble,
 };
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::{DeleteRecordsRequest, FetchResponse, ProduceResponse};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{
+    DeleteRecordsRequest, FetchResponse, IncrementalAlterConfigsRequest, ProduceResponse,
+};
 
 use crate::bench::{TOPIC, fetch_request, plain, produce_request};
 use crate::troubles::counting;
@@ -257,6 +260,25 @@ fn i71_a_follower_with_a_slow_disk_has_a_record_when_it_has_written_it() {
     assert_eq!(end(&world), Some(0), "not written yet");
     world.run_for(1_000);
     assert_eq!(end(&world), Some(1));
+}
+
+#[test]
+fn h67_a_shorter_retention_ms_holds_from_the_next_check() {
+    let mut world = world();
+    let leader = leader(&world);
+    assert_eq!(produce(&mut world, leader, -1, "a"), Some(Ok(0)));
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_static_str("retention.ms"))
+        .with_value(Some(StrBytes::from_static_str("60000")));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(StrBytes::from_static_str(TOPIC))
+        .with_configs(vec![config]);
+    ask(&mut world, leader, IncrementalAlterConfigsRequest::default().with_resources(vec![resource]))
+        .expect("an answer");
+    world.run_for(600_000);
+    let range = world.state.borrow().brokers[&leader].log_range(&at()).expect("led here");
+    assert_eq!(range, (1, 1), "it was to be kept for ever");
 }
 
 #[test]
