@@ -36,7 +36,6 @@ pub fn canaries() -> Vec<Canary> {
         brokers: &[],
         clients: Clients::default(),
         run: |stage, setup| Box::pin(read(stage, setup)),
-        ..late_end_txn
     };
     vec![late_end_txn, read_uncommitted]
 }
