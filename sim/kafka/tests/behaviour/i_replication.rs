@@ -188,6 +188,21 @@ fn i72_without_an_in_sync_replica_there_is_no_leader_and_an_unclean_one_loses_re
 }
 
 #[test]
+fn i72_the_preferred_replica_leads_again_with_the_next_look_at_imbalance() {
+    let mut world = world();
+    let preferred = leader(&world);
+    world.state.borrow_mut().crash(preferred);
+    world.run_for(15_000);
+    let other = leader(&world);
+    assert_ne!(other, preferred);
+    world.state.borrow_mut().restart(preferred);
+    world.run_for(60_000);
+    assert_eq!((isr(&world).len(), leader(&world)), (3, other), "it is in sync, and only leads later");
+    world.run_for(300_000);
+    assert_eq!(leader(&world), preferred, "leader.imbalance.check.interval.seconds");
+}
+
+#[test]
 fn i75_leader_epochs_that_are_not_the_leaders_are_refused() {
     let mut world = world();
     let old = leader(&world);
