@@ -1,6 +1,6 @@
 //! The platform's Kafka: its cluster and its clients, with the settings of a scenario.
 
-use kafka::client::{Acks, IsolationLevel};
+use kafka::client::{Acks, Assignor, IsolationLevel};
 use kafka::{Broker, BrokerConfig, ClusterSettings, ClusterSpec, Controller, TopicSpec};
 use scenario::{Scenario, Setting};
 
@@ -24,12 +24,16 @@ pub fn cluster(world: &World, layout: &Layout, scenario: &Scenario) -> Cluster {
 
 fn topics(scenario: &Scenario) -> Vec<TopicSpec> {
     let retention_ms = integer(scenario, "retention.ms");
+    let retention_bytes = integer(scenario, "retention.bytes");
+    let segment_bytes = integer(scenario, "segment.bytes").map(narrow);
     let flush_messages = integer(scenario, "flush.messages");
     let topics = contracts::TOPICS.iter().map(|topic| {
         let days_ms = i64::from(topic.retention_days) * 24 * 3_600_000;
         let spec = TopicSpec::new(topic.name, topic.partitions);
         TopicSpec {
             retention_ms: retention_ms.unwrap_or(days_ms),
+            retention_bytes: retention_bytes.unwrap_or(spec.retention_bytes),
+            segment_bytes: segment_bytes.unwrap_or(spec.segment_bytes),
             flush_messages: flush_messages.unwrap_or(spec.flush_messages),
             ..spec
         }
@@ -81,22 +85,30 @@ pub fn clients(scenario: &Scenario) -> KafkaClientSettings {
     let long = |name, default: i64| integer(scenario, name).unwrap_or(default);
     let short = |name, default: i32| integer(scenario, name).map_or(default, narrow);
     let named = &scenario.topology.kafka.settings;
-    let records = integer(scenario, "max.poll.records").and_then(|records| usize::try_from(records).ok());
+    let size = |name| integer(scenario, name).and_then(|size| usize::try_from(size).ok());
     KafkaClientSettings {
         fetch_max_wait_ms: short("fetch.max.wait.ms", default.fetch_max_wait_ms),
         fetch_min_bytes: short("fetch.min.bytes", default.fetch_min_bytes),
         fetch_max_bytes: short("fetch.max.bytes", default.fetch_max_bytes),
         max_partition_fetch_bytes: short("max.partition.fetch.bytes", default.max_partition_fetch_bytes),
-        max_poll_records: records.unwrap_or(default.max_poll_records),
+        max_poll_records: size("max.poll.records").unwrap_or(default.max_poll_records),
         heartbeat_interval_ms: long("heartbeat.interval.ms", default.heartbeat_interval_ms),
         session_timeout_ms: short("session.timeout.ms", default.session_timeout_ms),
-        rebalance_timeout_ms: short("rebalance.timeout.ms", default.rebalance_timeout_ms),
+        max_poll_interval_ms: short("max.poll.interval.ms", default.max_poll_interval_ms),
+        partition_assignment_strategy: match text(scenario, "partition.assignment.strategy") {
+            Some("roundrobin") => Assignor::RoundRobin,
+            Some("sticky") => Assignor::Sticky,
+            Some("cooperative-sticky") => Assignor::CooperativeSticky,
+            _ => default.partition_assignment_strategy,
+        },
         isolation_level: match text(scenario, "isolation.level") {
             Some("read_committed") => IsolationLevel::ReadCommitted,
             _ => default.isolation_level,
         },
         request_timeout_ms: long("request.timeout.ms", default.request_timeout_ms),
         retry_backoff_ms: long("retry.backoff.ms", default.retry_backoff_ms),
+        delivery_timeout_ms: long("delivery.timeout.ms", default.delivery_timeout_ms),
+        batch_size: size("batch.size").unwrap_or(default.batch_size),
         linger_ms: long("linger.ms", default.linger_ms),
         acks: match text(scenario, "acks") {
             Some("0") => Acks::None,

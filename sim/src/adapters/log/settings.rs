@@ -1,6 +1,6 @@
 //! Settings of the platform's Kafka clients.
 
-use kafka::client::{Acks, ConsumerConfig, IsolationLevel, ProducerConfig};
+use kafka::client::{Acks, Assignor, ConsumerConfig, IsolationLevel, ProducerConfig};
 
 /// Clients' settings, by Kafka's names. The default lets an idle client sleep.
 #[derive(Clone, Copy, Debug)]
@@ -12,12 +12,14 @@ pub struct KafkaClientSettings {
     pub max_poll_records: usize,
     pub heartbeat_interval_ms: i64,
     pub session_timeout_ms: i32,
-    /// `max.poll.interval.ms`, which members name as their `rebalance.timeout.ms`.
-    pub rebalance_timeout_ms: i32,
+    pub max_poll_interval_ms: i32,
+    pub partition_assignment_strategy: Assignor,
     pub isolation_level: IsolationLevel,
     pub request_timeout_ms: i64,
     pub retry_backoff_ms: i64,
+    pub delivery_timeout_ms: i64,
     pub linger_ms: i64,
+    pub batch_size: usize,
     pub acks: Acks,
     /// `None`: as `acks` allows.
     pub enable_idempotence: Option<bool>,
@@ -33,11 +35,14 @@ impl Default for KafkaClientSettings {
             max_poll_records: 500,
             heartbeat_interval_ms: 15_000,
             session_timeout_ms: 60_000,
-            rebalance_timeout_ms: 300_000,
+            max_poll_interval_ms: 300_000,
+            partition_assignment_strategy: Assignor::Range,
             isolation_level: IsolationLevel::ReadUncommitted,
             request_timeout_ms: 30_000,
             retry_backoff_ms: 100,
+            delivery_timeout_ms: 120_000,
             linger_ms: 0,
+            batch_size: 900_000,
             acks: Acks::All,
             enable_idempotence: None,
         }
@@ -51,7 +56,9 @@ impl KafkaClientSettings {
             enable_idempotence: Some(self.enable_idempotence.unwrap_or(self.acks == Acks::All)),
             request_timeout_ms: self.request_timeout_ms,
             retry_backoff_ms: self.retry_backoff_ms,
+            delivery_timeout_ms: Some(self.delivery_timeout_ms),
             linger_ms: self.linger_ms,
+            batch_size: self.batch_size,
             ..ProducerConfig::new(brokers, client_id)
         }
     }
@@ -71,7 +78,8 @@ impl KafkaClientSettings {
             max_poll_records: self.max_poll_records,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             session_timeout_ms: self.session_timeout_ms,
-            max_poll_interval_ms: self.rebalance_timeout_ms,
+            partition_assignment_strategy: vec![self.partition_assignment_strategy],
+            max_poll_interval_ms: self.max_poll_interval_ms,
             isolation_level: self.isolation_level,
             request_timeout_ms: self.request_timeout_ms,
             retry_backoff_ms: self.retry_backoff_ms,
