@@ -95,12 +95,9 @@ pub fn clients(scenario: &Scenario) -> KafkaClientSettings {
         heartbeat_interval_ms: long("heartbeat.interval.ms", default.heartbeat_interval_ms),
         session_timeout_ms: short("session.timeout.ms", default.session_timeout_ms),
         max_poll_interval_ms: short("max.poll.interval.ms", default.max_poll_interval_ms),
-        partition_assignment_strategy: match text(scenario, "partition.assignment.strategy") {
-            Some("roundrobin") => Assignor::RoundRobin,
-            Some("sticky") => Assignor::Sticky,
-            Some("cooperative-sticky") => Assignor::CooperativeSticky,
-            _ => default.partition_assignment_strategy,
-        },
+        partition_assignment_strategy: text(scenario, "partition.assignment.strategy")
+            .and_then(Assignor::named)
+            .unwrap_or(default.partition_assignment_strategy),
         isolation_level: match text(scenario, "isolation.level") {
             Some("read_committed") => IsolationLevel::ReadCommitted,
             _ => default.isolation_level,

@@ -1,10 +1,11 @@
 //! The platform on its nodes: brokers, databases, services, outside parties and clients of one run.
 
 mod kafka_cluster;
-pub use kafka_cluster::profile as kafka_profile;
 pub mod layout;
 pub mod seeds;
 pub mod services;
+
+pub use kafka_cluster::profile as kafka_profile;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

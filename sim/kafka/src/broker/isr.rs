@@ -36,12 +36,12 @@ impl IsrChanges {
 
     /// Who was not let in may be from then on.
     pub fn look_at(&mut self, at: TimestampMs) {
-        self.expands_at = Some(self.expands_at.map_or(at, |look| look.min(at)));
+        self.expands_at = self.expands_at.into_iter().chain([at]).min();
     }
 
-    /// Kafka sends a request that got no answer again; here it is made anew.
+    /// Laggards are looked for at `at` at the latest.
     fn shrink_by(&mut self, at: TimestampMs) {
-        self.shrinks_at = Some(self.shrinks_at.map_or(at, |check| check.min(at)));
+        self.shrinks_at = self.shrinks_at.into_iter().chain([at]).min();
     }
 
     pub fn forget(&mut self, at: &TopicPartition) {
@@ -179,6 +179,7 @@ impl Broker {
         });
         // While one change is under way nobody else is let in: another follower may have caught up meanwhile.
         self.isr_changes.look_at(if is_taken { now } else { now + RETRY_MS });
+        // Kafka sends a request that got no answer again; here it is made anew.
         if !is_heard {
             self.isr_changes.shrink_by(now + RETRY_MS);
         }

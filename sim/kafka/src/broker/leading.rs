@@ -63,8 +63,8 @@ impl Broker {
             replica.log.flush();
         }
         let is_rolled = replica.log.segments() > segments.max(1);
-        // Only these can make something due earlier.
-        let expires_at = replica.log.shrinks_at(spec).filter(|_| segments == 0 || is_rolled);
+        // Nothing else can make something due earlier.
+        let expires_at = if segments == 0 || is_rolled { replica.log.shrinks_at(spec) } else { None };
         if let Role::Leader(leading) = &mut replica.role {
             for (id, follower) in &mut leading.followers {
                 if let Some(seen_at) = fetch_sessions.seen(*id) {

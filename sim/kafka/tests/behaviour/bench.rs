@@ -6,8 +6,10 @@ use kafka::{
     Broker, BrokerConfig, ClusterSpec, ConnectionId, Controller, ControllerOutput, Output, Peer, Request,
     RequestKind, Response, ResponseError, StrBytes, TopicSpec, topic_name,
 };
+use kafka_protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, ProduceResponse};
 
@@ -135,6 +137,18 @@ pub fn fetch_request(wanted: &[(i32, i64)], max_wait_ms: i32, max_bytes: i32) ->
         .with_min_bytes(1)
         .with_max_bytes(max_bytes)
         .with_topics(vec![topic])
+}
+
+/// Gives the topic another setting.
+pub fn alter_topic(name: &'static str, value: &'static str) -> IncrementalAlterConfigsRequest {
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_static_str(name))
+        .with_value(Some(StrBytes::from_static_str(value)));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(StrBytes::from_static_str(TOPIC))
+        .with_configs(vec![config]);
+    IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
 }
 
 /// A batch of records without a producer id.

@@ -6,13 +6,12 @@ use kafka::{
     TopicSpec,
 };
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, BrokerId, DescribeTopicPartitionsRequest,
-    DescribeTopicPartitionsResponse, FetchResponse, IncrementalAlterConfigsRequest, ProduceResponse,
+    DescribeTopicPartitionsResponse, FetchResponse, ProduceResponse,
 };
 
-use crate::bench::{Bench, TOPIC, fetch_request, plain, produce_request};
+use crate::bench::{Bench, TOPIC, alter_topic, fetch_request, plain, produce_request};
 use crate::world::World;
 
 const LEADER: i32 = 2;
@@ -279,14 +278,7 @@ fn i72_another_min_insync_replicas_makes_nobody_eligible() {
     crash(&mut world, AWAY);
     crash(&mut world, ELIGIBLE);
     assert_eq!(replicas(&world).1, vec![ELIGIBLE]);
-    let config = AlterableConfig::default()
-        .with_name(StrBytes::from_static_str("min.insync.replicas"))
-        .with_value(Some(StrBytes::from_static_str("3")));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(StrBytes::from_static_str(TOPIC))
-        .with_configs(vec![config]);
-    ask(&mut world, LEADER, IncrementalAlterConfigsRequest::default().with_resources(vec![resource]));
+    ask(&mut world, LEADER, alter_topic("min.insync.replicas", "3"));
     assert_eq!(replicas(&world), (vec![LEADER], vec![], None));
 }
 

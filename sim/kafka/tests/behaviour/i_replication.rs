@@ -5,12 +5,9 @@ use kafka::{
     Output, Request, RequestKind, Response, ResponseError, StrBytes, TopicPartition, TopicSpec, Trouble,
 };
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{
-    DeleteRecordsRequest, FetchResponse, IncrementalAlterConfigsRequest, ProduceResponse,
-};
+use kafka_protocol::messages::{DeleteRecordsRequest, FetchResponse, ProduceResponse};
 
-use crate::bench::{TOPIC, fetch_request, plain, produce_request};
+use crate::bench::{TOPIC, alter_topic, fetch_request, plain, produce_request};
 use crate::troubles::counting;
 use crate::world::World;
 
@@ -282,15 +279,7 @@ fn h67_a_shorter_retention_ms_holds_from_the_next_check() {
     let mut world = world();
     let leader = leader(&world);
     assert_eq!(produce(&mut world, leader, -1, "a"), Some(Ok(0)));
-    let config = AlterableConfig::default()
-        .with_name(StrBytes::from_static_str("retention.ms"))
-        .with_value(Some(StrBytes::from_static_str("60000")));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(StrBytes::from_static_str(TOPIC))
-        .with_configs(vec![config]);
-    ask(&mut world, leader, IncrementalAlterConfigsRequest::default().with_resources(vec![resource]))
-        .expect("an answer");
+    ask(&mut world, leader, alter_topic("retention.ms", "60000")).expect("an answer");
     world.run_for(600_000);
     let range = world.state.borrow().brokers[&leader].log_range(&at()).expect("led here");
     assert_eq!(range, (1, 1), "it was to be kept for ever");

@@ -56,12 +56,9 @@ fn configure(settings: Settings<'_>) -> Result<ConsumerConfig, ClientError> {
                 };
             }
             "partition.assignment.strategy" => {
-                config.partition_assignment_strategy = vec![match *value {
-                    "range" => Assignor::Range,
-                    "roundrobin" => Assignor::RoundRobin,
-                    "cooperative-sticky" => Assignor::CooperativeSticky,
-                    _ => return Err(refuse("_INVALID_ARG")),
-                }];
+                // librdkafka has no eager sticky one.
+                let assignor = Assignor::named(value).filter(|assignor| *assignor != Assignor::Sticky);
+                config.partition_assignment_strategy = vec![assignor.ok_or(refuse("_INVALID_ARG"))?];
             }
             "enable.auto.commit" => config.enable_auto_commit = number(value)?,
             "auto.commit.interval.ms" => config.auto_commit_interval_ms = number(value)?,

@@ -30,6 +30,12 @@ const VERSION: i16 = 0;
 const SUBSCRIPTION_WITH_OWNED: i16 = 2;
 
 impl Assignor {
+    /// As written in `partition.assignment.strategy`.
+    pub fn named(name: &str) -> Option<Assignor> {
+        let all = [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky];
+        all.into_iter().find(|assignor| assignor.name().as_str() == name)
+    }
+
     pub(super) fn name(self) -> StrBytes {
         StrBytes::from_static_str(match self {
             Assignor::Range => "range",
